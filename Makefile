@@ -1,0 +1,37 @@
+# `make demo` shows the main job, `make test` proves it. Both install and build what they need.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# One profile and one target for everything: dependencies are compiled once. The binaries are static, so that an image is one file;
+# only with an explicit --target are procedural macros left out of that, which must be dynamic.
+TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+export RUSTFLAGS ?= -C target-feature=+crt-static
+CARGO_FLAGS := --release --locked --target $(TARGET)
+BIN := target/$(TARGET)/release
+
+include mk/*.mk
+
+.PHONY: help build crd lint unit test
+
+help: ## This list
+	@grep -hE '^[a-zA-Z_-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+build: ## The operator and the kubectl plugin, static
+	cargo build $(CARGO_FLAGS) --bins
+
+crd: ## Generate the CRD into crds/ and the chart
+	cargo run --quiet $(CARGO_FLAGS) --bin freethread-rollout -- crd > crds/freethreadrollouts.yaml.new
+	mv crds/freethreadrollouts.yaml.new crds/freethreadrollouts.yaml
+	cp crds/freethreadrollouts.yaml charts/freethread-rollout/files/crd.yaml
+
+lint: ## Formatting, clippy, licences and bans
+	cargo fmt --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	if command -v cargo-deny > /dev/null; then cargo deny check bans licenses sources; else echo "cargo-deny is not installed: cargo install --locked cargo-deny"; fi
+
+unit: ## The fast tests: no cluster
+	cargo test $(CARGO_FLAGS)
+
+test: unit ## Fast tests, then the scenarios healthy, errors, gil-returns and delete on a real cluster
+	$(MAKE) scenario NAME="healthy errors gil-returns delete"

@@ -1,0 +1,72 @@
+//! What can go wrong with a write, and what kind of wrong it is.
+
+use std::time::Duration;
+
+use crate::route::RouteError;
+
+/// Bound on one write outside the route.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A write that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The weight.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// Anything else.
+    #[error("{doing}: {source}")]
+    Api {
+        /// What was being done.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No answer in time.
+    #[error("{doing}: no answer within {} s", WRITE_TIMEOUT.as_secs())]
+    Timeout {
+        /// What was being done.
+        doing: &'static str,
+    },
+}
+
+/// The four kinds of failure, and what each asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Somebody was faster: look again at once.
+    Conflict,
+    /// It may work the next time: back off, with jitter.
+    Transient,
+    /// It will not work until something outside changes: slow poll.
+    Dependency,
+}
+
+impl ActError {
+    /// Which kind this is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Timeout { .. } | Self::Route(RouteError::Timeout { .. } | RouteError::NotApplied { .. }) => Kind::Transient,
+            Self::Api { source, .. } | Self::Route(RouteError::Api { source, .. }) => match &**source {
+                kube::Error::Api(status) => match status.code {
+                    409 => Kind::Conflict,
+                    // A JSON patch whose `test` failed has no reason; a real validation error has.
+                    422 if status.reason.is_empty() => Kind::Conflict,
+                    401 | 403 | 404 | 422 => Kind::Dependency,
+                    _ => Kind::Transient,
+                },
+                _ => Kind::Transient,
+            },
+        }
+    }
+}
+
+/// Await one request, bounded and with its context.
+pub(super) async fn bounded<T>(
+    doing: &'static str,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, ActError> {
+    tokio::time::timeout(WRITE_TIMEOUT, request)
+        .await
+        .map_err(|_| ActError::Timeout { doing })?
+        .map_err(|source| ActError::Api { doing, source: Box::new(source) })
+}

@@ -1,0 +1,87 @@
+//! Decision → API writes, in one fixed and crash-safe order.
+//!
+//! 1. The weight, if it falls: alone, first, unconditional.
+//! 2. The pool.
+//! 3. The weight, if it rises: only if nothing before it failed.
+//! 4. The status, with the sentence; then the events. Neither stops 1 to 3.
+
+mod error;
+mod events;
+mod finalizer;
+mod pool;
+mod status;
+
+use kube::{Client, ResourceExt};
+
+use crate::{
+    api::FreeThreadRollout,
+    decide::{Decision, Movement, PoolWanted},
+    observe::Scene,
+    route::{PodCount, Router},
+};
+
+pub use error::{ActError, Kind};
+pub use finalizer::claim;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Done {
+    /// A weight was written and read back.
+    pub weight: bool,
+    /// Our Deployment was written or removed.
+    pub pool: bool,
+    /// The status was written.
+    pub status: bool,
+    /// The finalizer was removed: the rollout is over.
+    pub released: bool,
+}
+
+/// Carry out `decision`.
+///
+/// # Errors
+/// The first thing that failed. What may go on without it went on.
+pub async fn act(
+    client: &Client,
+    rollout: &FreeThreadRollout,
+    scene: &Scene,
+    decision: &Decision,
+    instance: &str,
+) -> Result<Done, ActError> {
+    let namespace = rollout.namespace().unwrap_or_default();
+    let router = PodCount::new(client.clone(), &namespace, &rollout.pool_name());
+    let live = scene.observation.free_threaded.live.as_ref();
+    let mut done = Done::default();
+
+    if let (Movement::Fall, Some(live)) = (decision.target.movement, live) {
+        // Nothing comes before this, and nothing that follows may say it was done if it was not.
+        router.lower(&decision.target, live).await?;
+        done.weight = true;
+    }
+
+    let pool = match decision.pool {
+        PoolWanted::Leave => Ok(false),
+        PoolWanted::Apply => pool::apply(client, &namespace, scene).await,
+        PoolWanted::Remove => pool::remove(client, &namespace, rollout, scene).await,
+    };
+    done.pool = *pool.as_ref().unwrap_or(&false);
+
+    let raised = match (&pool, decision.target.movement, live) {
+        (Ok(false), Movement::Rise, Some(live)) => {
+            done.weight = true;
+            router.raise(&decision.target, live).await
+        }
+        // A pool that was just written has another version than the one that was decided on: rise in the next pass.
+        _ => Ok(()),
+    };
+
+    done.status = status::write(client, rollout, &decision.status).await?;
+    if done.status {
+        events::publish(client, rollout, &decision.events, instance).await;
+    }
+    pool?;
+    raised?;
+    if decision.pool == PoolWanted::Remove && live.is_none() && scene.our_pods.is_empty() {
+        done.released = finalizer::release(client, rollout).await?;
+    }
+    Ok(done)
+}

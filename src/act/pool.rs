@@ -1,0 +1,113 @@
+//! Our Deployment: created at 0, applied, put back, removed.
+
+use json_patch::jsonptr::PointerBuf;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
+};
+use serde_json::{Value, json};
+
+use super::error::{ActError, bounded};
+use crate::{
+    api::{FreeThreadRollout, LABEL_ROLLOUT, MANAGER_POOL, MANAGER_ROUTE},
+    observe::Scene,
+};
+
+/// Make our Deployment what was rendered. Returns whether something was written.
+pub(super) async fn apply(client: &Client, namespace: &str, scene: &Scene) -> Result<bool, ActError> {
+    let Some(rendered) = &scene.rendered else { return Ok(false) };
+    let pool = &scene.observation.free_threaded;
+    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    match &pool.live {
+        Some(live) if live.deleting => return Ok(false),
+        Some(live) if live.template_hash == rendered.hash && live.edited_by.is_none() => return Ok(false),
+        Some(live) => {
+            if live.edited_by.is_some() {
+                put_back(&api, &pool.name, &live.uid, &rendered.deployment).await?;
+            }
+        }
+        None => create_at_zero(&api, &pool.name, &rendered.deployment).await?,
+    }
+    apply_as(&api, &pool.name, MANAGER_POOL, &rendered.deployment, "applying the pool's Deployment").await?;
+    if pool.live.is_none() {
+        release_template(&api, &pool.name).await?;
+    }
+    Ok(true)
+}
+
+/// A Deployment without `replicas` starts with one pod, and by pod counts a pod is traffic. So it is created by the manager that owns the
+/// replicas, at 0, with all that a Deployment must have; the pool's manager then takes over everything else.
+async fn create_at_zero(api: &Api<Deployment>, name: &str, rendered: &Value) -> Result<(), ActError> {
+    let mut at_zero = rendered.clone();
+    if let Some(spec) = at_zero.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("replicas".into(), json!(0));
+    }
+    apply_as(api, name, MANAGER_ROUTE, &at_zero, "creating the pool's Deployment").await
+}
+
+/// The router's manager keeps the replicas alone.
+async fn release_template(api: &Api<Deployment>, name: &str) -> Result<(), ActError> {
+    let replicas = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {"replicas": 0}});
+    apply_as(api, name, MANAGER_ROUTE, &replicas, "taking the pool's replicas").await
+}
+
+async fn apply_as(
+    api: &Api<Deployment>,
+    name: &str,
+    manager: &str,
+    object: &Value,
+    doing: &'static str,
+) -> Result<(), ActError> {
+    let params = PatchParams::apply(manager).force();
+    bounded(doing, api.patch(name, &params, &Patch::Apply(object))).await?;
+    Ok(())
+}
+
+/// Server-side apply takes back what somebody changed, but not what somebody added: so the template is replaced as a whole.
+async fn put_back(api: &Api<Deployment>, name: &str, uid: &str, rendered: &Value) -> Result<(), ActError> {
+    let template = rendered.pointer("/spec/template").cloned().unwrap_or_default();
+    let patch = json_patch::Patch(vec![
+        json_patch::PatchOperation::Test(json_patch::TestOperation {
+            path: PointerBuf::from_tokens(["metadata", "uid"]),
+            value: json!(uid),
+        }),
+        json_patch::PatchOperation::Replace(json_patch::ReplaceOperation {
+            path: PointerBuf::from_tokens(["spec", "template"]),
+            value: template,
+        }),
+    ]);
+    let params = PatchParams { field_manager: Some(MANAGER_POOL.into()), ..PatchParams::default() };
+    bounded("putting the pool's template back", api.patch(name, &params, &Patch::Json::<()>(patch))).await?;
+    Ok(())
+}
+
+/// Remove our Deployment, once nothing of it serves any more. Returns whether something was removed now.
+pub(super) async fn remove(
+    client: &Client,
+    namespace: &str,
+    rollout: &FreeThreadRollout,
+    scene: &Scene,
+) -> Result<bool, ActError> {
+    let (pool, route) = (&scene.observation.free_threaded, &scene.observation.route);
+    match &pool.live {
+        Some(live) if live.deleting || route.written != Some(0) || route.serving > 0 => Ok(false),
+        Some(live) => {
+            let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+            let uid = Preconditions { uid: Some(live.uid.clone()), ..Preconditions::default() };
+            let params = DeleteParams { preconditions: Some(uid), ..DeleteParams::background() };
+            match bounded("removing the pool's Deployment", api.delete(&pool.name, &params)).await {
+                Err(ActError::Api { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => Ok(false),
+                done => done.map(|_| true),
+            }
+        }
+        // Somebody deleted the Deployment and left its pods: they would serve for ever.
+        None if !scene.our_pods.is_empty() => {
+            let api: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+            let ours = ListParams::default().labels(&format!("{LABEL_ROLLOUT}={}", rollout.name_any()));
+            bounded("removing the pool's orphans", api.delete_collection(&DeleteParams::background(), &ours)).await?;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}

@@ -1,0 +1,34 @@
+//! Writing the status: only when something changed, and only on top of the status that was decided on.
+
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use super::error::{ActError, bounded};
+use crate::api::{FreeThreadRollout, FreeThreadRolloutStatus, MANAGER_STATUS};
+
+/// Write `status`, if it differs from what is there. Returns whether it was written.
+///
+/// It carries the version that it was decided on: the status is the operator's memory, and a stale cache must not
+/// overwrite what a later pass remembered.
+pub(super) async fn write(
+    client: &Client,
+    rollout: &FreeThreadRollout,
+    status: &FreeThreadRolloutStatus,
+) -> Result<bool, ActError> {
+    if rollout.status.as_ref() == Some(status) {
+        return Ok(false);
+    }
+    let api: Api<FreeThreadRollout> = Api::namespaced(client.clone(), &rollout.namespace().unwrap_or_default());
+    let body = json!({
+        "apiVersion": FreeThreadRollout::api_version(&()),
+        "kind": FreeThreadRollout::kind(&()),
+        "metadata": {"name": rollout.name_any(), "uid": rollout.uid(), "resourceVersion": rollout.resource_version()},
+        "status": status,
+    });
+    let params = PatchParams::apply(MANAGER_STATUS).force();
+    bounded("writing the status", api.patch_status(&rollout.name_any(), &params, &Patch::Apply(&body))).await?;
+    Ok(true)
+}

@@ -1,0 +1,46 @@
+//! Names that are part of the API: labels, annotations, the finalizer, field managers.
+//!
+//! Each is a promise to users (GitOps rules, label selectors, RBAC name them), so they live in one place.
+
+use super::FreeThreadRollout;
+
+/// API group of the resource.
+pub const GROUP: &str = "freethreading.dev";
+/// Label with the name of the rollout on everything that the operator creates. Also the sweep's selector.
+pub const LABEL_ROLLOUT: &str = "freethreading.dev/rollout";
+/// Label with the pool's name on the pods of the free-threaded pool. The standard pool's pods never carry it.
+pub const LABEL_POOL: &str = "freethreading.dev/pool";
+/// Value of [`LABEL_POOL`] on the free-threaded pool.
+pub const POOL_FREE_THREADED: &str = "free-threaded";
+/// `app.kubernetes.io/managed-by` on everything that the operator creates.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`LABEL_MANAGED_BY`].
+pub const MANAGED_BY: &str = "freethread-rollout";
+/// Annotation on our Deployment: hash of the pod template that the operator rendered. See `act::pool`.
+pub const ANNOTATION_TEMPLATE_HASH: &str = "freethreading.dev/template-hash";
+/// Annotation on our Deployment: why the weight is 0, written in the same request as the 0. See `observe::RollbackNote`.
+pub const ANNOTATION_ROLLBACK: &str = "freethreading.dev/rollback";
+/// Annotation on the rollout through which people give commands: `VERB@TIME`, for example
+/// `promote@2026-11-23T19:00:00Z`. An annotation, so that neither Argo CD nor Flux reverts it: they leave alone
+/// what is not in Git. `status.command` acknowledges it.
+pub const ANNOTATION_COMMAND: &str = "freethreading.dev/command";
+/// Finalizer on the rollout: traffic is given back and the pool is removed before the rollout may go.
+pub const FINALIZER: &str = "freethreading.dev/give-traffic-back";
+/// Field manager of the pool's objects.
+pub const MANAGER_POOL: &str = "freethread-rollout";
+/// Field manager of routes, the replicas of our pool by pod counts among them: exactly one owner.
+pub const MANAGER_ROUTE: &str = "freethread-rollout/route";
+/// Field manager of `status`.
+pub const MANAGER_STATUS: &str = "freethread-rollout/status";
+
+impl FreeThreadRollout {
+    /// Name of the free-threaded pool's Deployment: `<rollout>-ft`.
+    pub fn pool_name(&self) -> String {
+        pool_name(self.metadata.name.as_deref().unwrap_or_default())
+    }
+}
+
+/// Name of the free-threaded pool's Deployment for a rollout called `rollout`.
+pub fn pool_name(rollout: &str) -> String {
+    format!("{rollout}-ft")
+}

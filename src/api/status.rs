@@ -1,0 +1,338 @@
+//! `FreeThreadRollout.status`: what people and GitOps tools read, and the operator's only memory.
+//!
+//! Everything that a restart must not forget is here; everything else is recomputed. Lists are bounded.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Percent, Span};
+
+/// Most entries of `status.history`; older ones are dropped.
+pub const HISTORY_LIMIT: usize = 20;
+/// Most entries of `status.attempt.weightChanges`; the oldest ones are dropped first.
+pub const WEIGHT_CHANGES_LIMIT: usize = 128;
+
+/// Where a rollout is, why, and what comes next.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FreeThreadRolloutStatus {
+    /// Generation of the spec that this status is about.
+    pub observed_generation: i64,
+    /// Where the rollout is.
+    pub phase: Phase,
+    /// Why, as one word; the same word is the condition's reason, the event's reason and the metric's label.
+    pub reason: Reason,
+    /// Why, as one sentence with its numbers.
+    pub message: String,
+    /// Index of the current step, from 0.
+    pub step: i32,
+    /// Current step of all steps, for people: `2/3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_label: Option<String>,
+    /// Shares of traffic: wanted, reachable, observed.
+    pub weight: WeightStatus,
+    /// The standard pool.
+    pub standard: PoolStatus,
+    /// The free-threaded pool.
+    pub free_threaded: PoolStatus,
+    /// The attempt under way (or the last one). Each has its own bound on false alarms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptStatus>,
+    /// The comparison of the pools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictStatus>,
+    /// What happens next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<NextStatus>,
+    /// Paused by a person, until resumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_since: Option<MicroTime>,
+    /// The last command that a person gave, and what became of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandStatus>,
+    /// Edits of our pool by others that were put back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftStatus>,
+    /// The last changes of phase and weight, oldest first, at most 20.
+    pub history: Vec<HistoryEntry>,
+    /// Standard conditions (kstatus): Ready, Reconciling, Stalled; and PoolAvailable, TrafficConverged, MetricsAvailable, GilDisabled.
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where a rollout is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Waits for something that has to exist first: the workload, its pods, metrics.
+    #[default]
+    Pending,
+    /// On its way up.
+    Progressing,
+    /// Stays where it is until a person or something outside acts.
+    Paused,
+    /// All traffic is on the free-threaded pool, for good.
+    Promoted,
+    /// All steps are done and the last one is under 100 %: both pools serve, for good.
+    Hybrid,
+    /// Traffic is back on the standard pool, because of evidence or a person.
+    RolledBack,
+    /// The spec cannot work as it is written.
+    Failed,
+}
+
+/// Why a rollout is where it is. One word of the API: condition reason, event reason, metric label.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Reason {
+    /// Not looked at yet.
+    #[default]
+    New,
+    /// The workload does not exist.
+    WorkloadNotFound,
+    /// The standard pool has not all its pods ready.
+    StandardNotReady,
+    /// No usable metrics (yet).
+    MetricsUnavailable,
+    /// The steps are under way.
+    Stepping,
+    /// A write of the weight has not been read back as applied yet.
+    Converging,
+    /// The pods of the free-threaded pool are not ready yet.
+    WaitingForPods,
+    /// The pods are young: caches are cold.
+    WarmingUp,
+    /// The weight is held while evidence is collected.
+    Holding,
+    /// Not enough evidence to go on.
+    InsufficientEvidence,
+    /// A step asks for approval.
+    AwaitingApproval,
+    /// The smallest reachable share is more than twice the wanted one.
+    AwaitingOvershootConsent,
+    /// Paused by a person.
+    PausedByUser,
+    /// `spec.suspend`.
+    Suspended,
+    /// `spec.mode: Observe`.
+    Observing,
+    /// Both pools got worse together.
+    SharedIncident,
+    /// No data about our pool, and the spec says hold; or no data about both.
+    Blind,
+    /// The standard pool's template changed and the spec says hold.
+    StandardChanged,
+    /// Our pool was deleted by someone else.
+    PoolDeleted,
+    /// Our pool is edited again and again by someone else.
+    PoolContested,
+    /// All steps are done.
+    Completed,
+    /// The comparison of errors found a regression.
+    ErrorRate,
+    /// The comparison of slow requests found a regression.
+    Latency,
+    /// Half of the requests fail.
+    HalfFailing,
+    /// The pool fell silent: it completes next to nothing of what its share predicts.
+    Silent,
+    /// A container or a worker process crashed.
+    Crash,
+    /// A container was killed for its memory.
+    OutOfMemory,
+    /// A container restarts again and again.
+    CrashLoop,
+    /// The GIL came back.
+    GilEnabled,
+    /// The pool has traffic and no ready pod.
+    NoReadyPod,
+    /// No data about our pool for longer than `blindFor`.
+    BlindTooLong,
+    /// The pool did not become ready in time.
+    ProgressDeadlineExceeded,
+    /// A person said abort.
+    Aborted,
+    /// The spec cannot work.
+    InvalidSpec,
+    /// Another rollout has this workload.
+    WorkloadTaken,
+    /// Flagger or Argo Rollouts manages this workload or its Service.
+    ManagedByOther,
+    /// The rollout is being deleted.
+    Deleting,
+}
+
+impl Reason {
+    /// The word itself.
+    pub fn as_str(self) -> String {
+        // The variant's name is the API's word; Debug of a unit variant is exactly that.
+        format!("{self:?}")
+    }
+}
+
+/// Shares of traffic on the free-threaded pool. Configured is never taken for observed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WeightStatus {
+    /// What the current step wants, in percent.
+    pub wanted: i32,
+    /// The nearest share that the router can reach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reachable: Option<Percent>,
+    /// The share by ready endpoints, as read back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serving: Option<Percent>,
+    /// The share of requests that the free-threaded pool answered lately, by its counters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Percent>,
+}
+
+/// One pool, for people.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PoolStatus {
+    /// The Deployment's name.
+    pub name: String,
+    /// Image of the container that runs Python.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Pods wanted.
+    pub replicas: i32,
+    /// Pods ready.
+    pub ready: i32,
+    /// `ready/replicas`, for people.
+    pub ready_label: String,
+    /// What is worth knowing about the pool, such as an autoscaler that counts our pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// One attempt: from weight 0 up, with its own evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
+    /// Number of this attempt, from 1.
+    pub number: i32,
+    /// Evidence counts from here on.
+    pub started_at: MicroTime,
+    /// When the current step became the current one.
+    pub step_started_at: MicroTime,
+    /// When the step's weight was first read back as applied. The hold runs from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converged_at: Option<MicroTime>,
+    /// Since when pods have been missing for the current weight, for the progress deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_since: Option<MicroTime>,
+    /// Since when there has been no data of our pool alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blind_since: Option<MicroTime>,
+    /// The current step was approved by a person.
+    #[serde(default)]
+    pub approved: bool,
+    /// A person consented to the overshoot of the current step.
+    #[serde(default)]
+    pub overshoot_approved: bool,
+    /// Hash of the standard pool's template (without annotations) that this attempt began with.
+    pub standard_hash: String,
+    /// Hash of `spec.freeThreaded` and `spec.analysis`: another one is another attempt.
+    pub spec_hash: String,
+    /// Length of a cell of evidence: the scrape interval.
+    pub cell: Span,
+    /// Every change of the weight as written, oldest first: a cell that holds one is not counted.
+    #[serde(default)]
+    pub weight_changes: Vec<WeightChange>,
+    /// The guard's window after the end of the steps: evidence starts anew every 24 h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard_since: Option<MicroTime>,
+}
+
+/// One change of the weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WeightChange {
+    /// When it was written.
+    pub at: MicroTime,
+    /// Share that it asks for.
+    pub share: Percent,
+    /// Pods of the free-threaded pool, where the router counts pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<i32>,
+}
+
+/// The comparison of the pools.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VerdictStatus {
+    /// `Breach`, `SharedIncident`, `Unknown`, `Clear` or `HardSignal`.
+    pub overall: String,
+    /// The sentence with its numbers.
+    pub sentence: String,
+    /// Evidence against the free-threaded pool, as `x:1`; it is acted on at `bound`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// The bound, as `x:1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
+    /// One line per metric.
+    pub metrics: Vec<MetricStatus>,
+}
+
+/// One metric's verdict.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetricStatus {
+    /// `errorRate` or `latency`.
+    pub name: String,
+    /// Its verdict.
+    pub verdict: String,
+    /// The sentence with its numbers.
+    pub sentence: String,
+}
+
+/// What happens next, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NextStatus {
+    /// What happens, as a sentence.
+    pub what: String,
+    /// When, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<MicroTime>,
+}
+
+/// A person's command and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommandStatus {
+    /// The command as it was given: `VERB@TIME`.
+    pub given: String,
+    /// What became of it.
+    pub result: String,
+}
+
+/// Edits of our pool by others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftStatus {
+    /// How often it was put back in this attempt.
+    pub count: i32,
+    /// Field manager of the last edit.
+    pub manager: String,
+    /// When.
+    pub at: MicroTime,
+}
+
+/// One change of phase or weight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// When.
+    pub at: MicroTime,
+    /// The phase from then on.
+    pub phase: Phase,
+    /// Why, as one word.
+    pub reason: Reason,
+    /// Wanted share in percent from then on.
+    pub weight: i32,
+    /// Why, as one sentence with its numbers.
+    pub message: String,
+}

@@ -1,0 +1,39 @@
+//! `kubectl freethread`: people's view of a rollout, and their commands.
+//!
+//! `view` turns what was fetched into a plain model and `render` turns that into text; both are pure, with `now` as an argument.
+
+mod args;
+mod command;
+mod connect;
+mod error;
+mod render;
+mod status;
+mod time;
+mod view;
+
+use jiff::Timestamp;
+
+pub use args::{Args, Colour, Output, StatusArgs, Target, Task};
+pub use error::CliError;
+pub use render::{Style, line, render};
+pub use time::human;
+pub use view::{HistoryView, NextView, PodView, PoolView, StepState, StepView, View, view};
+
+/// Do what the command line says.
+///
+/// # Errors
+/// When it could not be done; the text says what to do about it.
+pub async fn run(args: Args) -> Result<(), CliError> {
+    let connection = connect::Connection::open(&args.connection).await?;
+    match args.task {
+        Task::Status(wanted) if wanted.watch => status::watch(&connection, &wanted).await,
+        Task::Status(wanted) => status::once(&connection, &wanted).await,
+        Task::Promote(Target { name }) => {
+            command::give(&connection, &name, "promote", Timestamp::now()).await
+        }
+        Task::Abort(Target { name }) => command::give(&connection, &name, "abort", Timestamp::now()).await,
+        Task::Pause(Target { name }) => command::give(&connection, &name, "pause", Timestamp::now()).await,
+        Task::Resume(Target { name }) => command::give(&connection, &name, "resume", Timestamp::now()).await,
+        Task::Retry(Target { name }) => command::give(&connection, &name, "retry", Timestamp::now()).await,
+    }
+}

@@ -1,0 +1,95 @@
+//! The standard pool's template or the spec is not what the attempt began with.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::{
+    hash::{same_pool, spec_hash},
+    pass::Pass,
+    step,
+};
+use crate::api::{OnStandardChange, Phase, Reason};
+
+/// The sentence's beginning.
+pub(super) fn standard_changed(name: &str) -> String {
+    format!("the pod template of Deployment {name} changed")
+}
+
+/// Restart (traffic back first, then a new attempt), hold, or only fresh evidence.
+pub(super) fn changed(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let (Some(standard), Some(attempt)) = (pass.standard(), pass.next.attempt.as_ref()) else {
+        return Continue(());
+    };
+    let wanted = spec_hash(pass.input.spec);
+    let template = attempt.standard_hash != standard.template_hash;
+    let restart = pass.input.spec.on_standard_change == OnStandardChange::Restart;
+    if !same_pool(&attempt.spec_hash, &wanted) {
+        start_again(pass, Reason::Stepping, "spec.freeThreaded changed");
+    } else if template && restart {
+        start_again(pass, Reason::StandardChanged, &standard_changed(&standard.name));
+    } else if attempt.spec_hash != wanted {
+        fresh_evidence(pass, &wanted);
+    } else if template {
+        hold(pass, &standard_changed(&standard.name));
+    } else {
+        return Continue(());
+    }
+    Break(())
+}
+
+/// Weight 0, read back as applied, and persisted: what follows a crash is the same history.
+pub(super) fn given_back(pass: &Pass<'_>) -> bool {
+    pass.empty() && pass.input.status.weight.wanted == 0
+}
+
+/// Weight 0; once that is read back, the next attempt.
+pub(super) fn start_again(pass: &mut Pass<'_>, reason: Reason, why: &str) {
+    let Some(standard) = pass.standard() else { return };
+    if given_back(pass) {
+        pass.begin_attempt(&standard.template_hash, why);
+        return;
+    }
+    pass.target = 0;
+    pass.say(
+        Phase::Progressing,
+        reason,
+        format!("{why}: traffic goes back first, then the steps start again"),
+    );
+    pass.expect("the pool is rebuilt, once its traffic is back on the standard pool", None);
+    if pass.empty() {
+        pass.wake(pass.now());
+    }
+}
+
+/// Another analysis: fresh evidence at the current step; the weight stays.
+fn fresh_evidence(pass: &mut Pass<'_>, wanted: &str) {
+    let now = pass.stamp();
+    let Some(attempt) = pass.next.attempt.as_mut() else { return };
+    attempt.number += 1;
+    attempt.started_at = now.clone();
+    attempt.step_started_at = now.clone();
+    attempt.converged_at = None;
+    attempt.waiting_since = None;
+    attempt.blind_since = None;
+    attempt.approved = false;
+    wanted.clone_into(&mut attempt.spec_hash);
+    // A guard that stands goes on with a new window. The last weight is known, and is not written now.
+    attempt.guard_since = attempt.guard_since.take().map(|_| now);
+    let all = attempt.weight_changes.len();
+    attempt.weight_changes.drain(..all.saturating_sub(1));
+    let number = attempt.number;
+    pass.target = pass.written().min(pass.reach().pods);
+    let phase = if pass.last_written() == 0 { Phase::Pending } else { pass.base_phase() };
+    pass.wanted = if phase == Phase::Pending { 0 } else { pass.step().map_or(0, |step| step.weight) };
+    let message =
+        format!("attempt {number}: spec.analysis changed, evidence starts anew at {}", pass.step_name());
+    pass.say(phase, Reason::Stepping, message);
+    pass.wake(pass.now());
+}
+
+/// Everything stays, nothing rises, until a person retries.
+fn hold(pass: &mut Pass<'_>, why: &str) {
+    step::stay(pass);
+    let message = format!("{why} and spec.onStandardChange says Hold: the weight stays, nothing rises");
+    pass.say(Phase::Paused, Reason::StandardChanged, message);
+    pass.expect(format!("a person retries: kubectl freethread retry {}", pass.input.name), None);
+}

@@ -1,0 +1,191 @@
+//! Conditions, as kstatus reads them: `Ready` whenever traffic is where the current step wants it, `Reconciling` only while a write
+//! converges, `Stalled` when nothing goes on without somebody's doing. The others say the rest.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::{pass::Pass, text};
+use crate::{
+    api::{Phase, Reason},
+    judge::{Blind, FindingKind},
+    observe::LogSignalKind,
+};
+
+struct Said {
+    kind: &'static str,
+    status: &'static str,
+    reason: String,
+    message: String,
+}
+
+fn said(
+    kind: &'static str,
+    status: Option<bool>,
+    reason: impl Into<String>,
+    message: impl Into<String>,
+) -> Said {
+    let status = match status {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    Said { kind, status, reason: reason.into(), message: message.into() }
+}
+
+/// All of them, for a route that is to have `target` pods.
+pub(super) fn fill(pass: &mut Pass<'_>, target: i32) {
+    let gil = gil_disabled(pass);
+    let all = [
+        ready(pass, target),
+        reconciling(pass, target),
+        stalled(pass),
+        pool_available(pass, target),
+        traffic_converged(pass, target),
+        metrics_available(pass),
+        gil,
+    ];
+    let (now, generation) = (Time(pass.stamp().0), pass.input.generation);
+    for said in all {
+        let new = Condition {
+            last_transition_time: now.clone(),
+            message: said.message,
+            observed_generation: Some(generation),
+            reason: said.reason,
+            status: said.status.to_owned(),
+            type_: said.kind.to_owned(),
+        };
+        match pass.next.conditions.iter_mut().find(|condition| condition.type_ == new.type_) {
+            Some(old) if old.status == new.status => {
+                *old = Condition { last_transition_time: old.last_transition_time.clone(), ..new };
+            }
+            Some(old) => *old = new,
+            None => pass.next.conditions.push(new),
+        }
+    }
+}
+
+/// The route is not yet read back as it is to be.
+fn moving(pass: &Pass<'_>, target: i32) -> bool {
+    target != pass.written() || target != pass.serving()
+}
+
+fn is_stalled(pass: &Pass<'_>) -> bool {
+    matches!(pass.next.phase, Phase::RolledBack | Phase::Failed)
+        || (pass.next.phase == Phase::Paused && pass.next.reason == Reason::PoolContested)
+}
+
+fn ready(pass: &Pass<'_>, target: i32) -> Said {
+    let converged = pass.next.attempt.as_ref().is_some_and(|attempt| attempt.converged_at.is_some());
+    let there = match pass.next.phase {
+        Phase::Paused | Phase::Hybrid | Phase::Promoted => true,
+        Phase::Progressing => converged || pass.next.reason == Reason::Observing,
+        Phase::Pending | Phase::RolledBack | Phase::Failed => false,
+    };
+    let ready = there && !pass.input.deleting && !is_stalled(pass) && !moving(pass, target);
+    said("Ready", Some(ready), pass.next.reason.as_str(), pass.next.message.clone())
+}
+
+fn reconciling(pass: &Pass<'_>, target: i32) -> Said {
+    if moving(pass, target) {
+        said("Reconciling", Some(true), pass.next.reason.as_str(), pass.next.message.clone())
+    } else {
+        said("Reconciling", Some(false), "Converged", "the route is as it was written")
+    }
+}
+
+fn stalled(pass: &Pass<'_>) -> Said {
+    if is_stalled(pass) {
+        said("Stalled", Some(true), pass.next.reason.as_str(), pass.next.message.clone())
+    } else {
+        said("Stalled", Some(false), "NotStalled", "nothing that only a person could solve")
+    }
+}
+
+fn pool_available(pass: &Pass<'_>, target: i32) -> Said {
+    let ours = &pass.input.observation.free_threaded;
+    let ready = pass.our_pods().filter(|pod| pod.ready_since.is_some()).count();
+    let enough = i64::try_from(ready).unwrap_or(i64::MAX) >= i64::from(target);
+    match &ours.live {
+        None => said(
+            "PoolAvailable",
+            Some(false),
+            "NotCreated",
+            format!("Deployment {} does not exist", ours.name),
+        ),
+        Some(_) if target == 0 => said("PoolAvailable", Some(true), "NoPodsWanted", "no pods are wanted"),
+        Some(_) if enough => said(
+            "PoolAvailable",
+            Some(true),
+            "PodsReady",
+            format!("{} wanted, all ready", text::pods(target)),
+        ),
+        Some(_) => {
+            let trouble = pass.trouble().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            let message = format!("{ready} of {target} pods ready{trouble}");
+            said("PoolAvailable", Some(false), "PodsMissing", message)
+        }
+    }
+}
+
+fn traffic_converged(pass: &Pass<'_>, target: i32) -> Said {
+    if moving(pass, target) {
+        let message =
+            format!("{} wanted, {} written, {} serving", text::pods(target), pass.written(), pass.serving());
+        said("TrafficConverged", Some(false), "Converging", message)
+    } else {
+        said(
+            "TrafficConverged",
+            Some(true),
+            "Converged",
+            format!("{} wanted, and as many serve", text::pods(target)),
+        )
+    }
+}
+
+fn metrics_available(pass: &Pass<'_>) -> Said {
+    let finding = pass.input.finding;
+    match finding.blind {
+        Blind::No if finding.standard_seen => {
+            said("MetricsAvailable", Some(true), "DataFresh", "there are fresh counts to compare")
+        }
+        Blind::No => said("MetricsAvailable", None, "NotYet", "no counts of the standard pool yet"),
+        Blind::OurPool => said("MetricsAvailable", Some(false), "OurPoolSilent", finding.sentence.clone()),
+        Blind::Everything => said("MetricsAvailable", Some(false), "NoData", finding.sentence.clone()),
+    }
+}
+
+fn gil_disabled(pass: &Pass<'_>) -> Said {
+    const KIND: &str = "GilDisabled";
+    let finding = pass.input.finding;
+    let attempt = pass.next.attempt.as_ref();
+    let logged = pass.input.observation.log_signals.iter().find_map(|signal| match &signal.kind {
+        LogSignalKind::GilEnabled { module }
+            if attempt.is_some_and(|attempt| signal.at >= attempt.started_at.0) =>
+        {
+            Some(format!("pod {}: module {module} enabled the GIL", signal.pod))
+        }
+        _ => None,
+    });
+    if let Some(message) = logged {
+        return said(KIND, Some(false), Reason::GilEnabled.as_str(), message);
+    }
+    if finding.kind == FindingKind::HardSignal && finding.reason == Reason::GilEnabled {
+        return said(KIND, Some(false), Reason::GilEnabled.as_str(), finding.sentence.clone());
+    }
+    // The pods are gone after a rollback, and their logs with them: what was seen in this attempt stays said.
+    let number = |attempt: Option<&crate::api::AttemptStatus>| attempt.map(|attempt| attempt.number);
+    let same = number(pass.input.status.attempt.as_ref()) == number(attempt);
+    let before = pass.input.status.conditions.iter().find(|condition| condition.type_ == KIND);
+    if let Some(seen) = before.filter(|condition| same && condition.status == "False") {
+        return said(KIND, Some(false), seen.reason.clone(), seen.message.clone());
+    }
+    if pass.our_pods().any(|pod| pod.ready_since.is_some()) {
+        said(
+            KIND,
+            Some(true),
+            "NoSignal",
+            "free-threaded pods are ready, and none says that the GIL came back",
+        )
+    } else {
+        said(KIND, None, "NoPods", "no free-threaded pod is ready")
+    }
+}

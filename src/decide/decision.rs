@@ -1,0 +1,101 @@
+//! The decision as plain data: one type for the operator, golden files, property tests and people's views.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{
+    api::{FreeThreadRolloutSpec, FreeThreadRolloutStatus, Percent, Reason},
+    judge::Finding,
+    observe::{Observation, RollbackNote},
+};
+
+/// Everything that a decision may depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The rollout's name.
+    pub name: &'a str,
+    /// What the user wants.
+    pub spec: &'a FreeThreadRolloutSpec,
+    /// Generation of that spec.
+    pub generation: i64,
+    /// The rollout is being deleted.
+    pub deleting: bool,
+    /// The text of the command annotation, if there is one.
+    pub command: Option<&'a str>,
+    /// What was decided before: the only memory.
+    pub status: &'a FreeThreadRolloutStatus,
+    /// The world.
+    pub observation: &'a Observation,
+    /// What the judge says of it.
+    pub finding: &'a Finding,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What to do, in the order in which `act` does it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decision {
+    /// Where the route should be. A fall is written before anything else.
+    pub target: Target,
+    /// What should become of the free-threaded pool's objects.
+    pub pool: PoolWanted,
+    /// The status to persist: phase, sentence, memory.
+    pub status: FreeThreadRolloutStatus,
+    /// What to tell people, after everything else.
+    pub events: Vec<Note>,
+    /// When to look again at the latest; absolute, so that a restart changes nothing. `None`: only when something changes.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Where the route should be.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Target {
+    /// Against what is written now.
+    pub movement: Movement,
+    /// Share that the pods make, as far as can be reached.
+    pub share: Percent,
+    /// Pods of our pool, by pod counts.
+    pub pods: i32,
+    /// Why the weight is 0, written in the same request: it outlives the operator. Set exactly when a phase ends the attempt.
+    pub note: Option<RollbackNote>,
+}
+
+/// Direction of a write of the weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Movement {
+    /// Down: first of all writes, unconditional.
+    Fall,
+    /// Nothing to write.
+    Stay,
+    /// Up: last, only on top of the state that was decided on.
+    Rise,
+}
+
+/// What should become of the free-threaded pool's objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum PoolWanted {
+    /// As they are, or as they are not.
+    Leave,
+    /// As the spec and the standard template render them.
+    Apply,
+    /// Gone, once the weight is read back as 0.
+    Remove,
+}
+
+/// What people are told once: the same sentence as in the status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// Something that a person should look at.
+    pub warning: bool,
+    /// One word.
+    pub reason: Reason,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Target {
+    /// No traffic on the free-threaded pool, and no word about why.
+    pub fn nothing() -> Self {
+        Self { movement: Movement::Fall, share: Percent::from_ratio(0.0), pods: 0, note: None }
+    }
+}

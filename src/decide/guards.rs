@@ -1,0 +1,276 @@
+//! The forward gates: ordered lists of small named checks. The first that fails says why, in the one sentence that the condition,
+//! the event, the log and the CLI show. Nothing here is ever asked on the way down.
+
+use jiff::Timestamp;
+
+use super::{
+    pass::{Pass, after},
+    text,
+};
+use crate::{
+    api::{Phase, Reason},
+    judge::{Blind, FindingKind},
+    observe::Precision,
+};
+
+/// Why something has to wait.
+pub(super) struct Stop {
+    /// Phase while it waits; `None`: the one it is in.
+    pub(super) phase: Option<Phase>,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    /// What it waits for.
+    pub(super) next: String,
+    /// When that is the case, if it is known.
+    pub(super) at: Option<Timestamp>,
+}
+
+impl Stop {
+    fn new(reason: Reason, message: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { phase: None, reason, message: message.into(), next: next.into(), at: None }
+    }
+    fn paused(reason: Reason, message: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { phase: Some(Phase::Paused), ..Self::new(reason, message, next) }
+    }
+    fn until(self, at: Timestamp) -> Self {
+        Self { at: Some(at), ..self }
+    }
+}
+
+type Check = fn(&Pass<'_>) -> Option<Stop>;
+
+/// A named check.
+pub(super) struct Guard {
+    name: &'static str,
+    check: Check,
+}
+
+/// Before the weight rises.
+pub(super) const RISE: &[Guard] = &[
+    Guard { name: "rise/not-paused", check: not_paused },
+    Guard { name: "rise/standard-ready", check: standard_ready },
+    Guard { name: "rise/pool-built", check: pool_built },
+    Guard { name: "rise/overshoot-consent", check: overshoot_consent },
+    Guard { name: "rise/applied", check: applied },
+    Guard { name: "rise/warm", check: warm },
+    Guard { name: "rise/evidence", check: evidence },
+    Guard { name: "rise/written-ahead", check: written_ahead },
+];
+
+/// For as long as the weight is where the step wants it.
+pub(super) const HOLD: &[Guard] = &[
+    Guard { name: "hold/not-paused", check: not_paused },
+    Guard { name: "hold/applied", check: applied },
+    Guard { name: "hold/sighted", check: sighted },
+    Guard { name: "hold/calm", check: calm },
+];
+
+/// Before the next step.
+pub(super) const ADVANCE: &[Guard] = &[
+    Guard { name: "advance/held", check: held },
+    Guard { name: "advance/clear", check: clear },
+    Guard { name: "advance/warm", check: warm },
+    Guard { name: "advance/approved", check: approved },
+];
+
+/// Which guards stand. All of them, but for the tests that show that none may be missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Guards {
+    left_out: Option<&'static str>,
+}
+
+impl Guards {
+    /// Every one.
+    pub const ALL: Self = Self { left_out: None };
+
+    /// Their names, in order.
+    pub fn names() -> Vec<&'static str> {
+        [RISE, HOLD, ADVANCE].into_iter().flatten().map(|guard| guard.name).collect()
+    }
+
+    /// All but one: what a test does to see its properties fail.
+    pub const fn without(name: &'static str) -> Self {
+        Self { left_out: Some(name) }
+    }
+
+    /// The first that fails.
+    pub(super) fn first_stop(self, list: &[Guard], pass: &Pass<'_>) -> Option<Stop> {
+        list.iter().filter(|guard| self.left_out != Some(guard.name)).find_map(|guard| (guard.check)(pass))
+    }
+}
+
+fn not_paused(pass: &Pass<'_>) -> Option<Stop> {
+    pass.next.paused_since.as_ref()?;
+    let message = format!("{}: paused by a person; the weight stays where it is", pass.step_name());
+    let next = format!("a person resumes: kubectl freethread resume {}", pass.input.name);
+    Some(Stop::paused(Reason::PausedByUser, message, next))
+}
+
+fn standard_ready(pass: &Pass<'_>) -> Option<Stop> {
+    let standard = pass.standard()?;
+    let ready = standard.pods.iter().filter(|pod| pod.ready_since.is_some() && !pod.going).count();
+    if standard.replicas > 0 && i64::try_from(ready).unwrap_or(i64::MAX) >= i64::from(standard.replicas) {
+        return None;
+    }
+    let message = if standard.replicas > 0 {
+        format!("the standard pool has {ready} of {} pods ready: the weight does not rise", standard.replicas)
+    } else {
+        "the standard pool is scaled to 0: the free-threaded pool never serves alone".into()
+    };
+    Some(Stop::new(Reason::StandardNotReady, message, "the standard pool becomes ready"))
+}
+
+/// From zero only on the pool as it should be; one that has traffic was that when it got it. What others changed is put back first.
+fn pool_built(pass: &Pass<'_>) -> Option<Stop> {
+    let wanted = &pass.input.observation.free_threaded.wanted_hash;
+    let built = pass.live().is_some_and(|live| {
+        !live.deleting && live.edited_by.is_none() && (pass.written() > 0 || live.template_hash == *wanted)
+    });
+    if built {
+        return None;
+    }
+    let name = &pass.input.observation.free_threaded.name;
+    let message = format!("the free-threaded pool {name} is being built");
+    Some(Stop::new(Reason::WaitingForPods, message, "the free-threaded pool exists"))
+}
+
+fn overshoot_consent(pass: &Pass<'_>) -> Option<Stop> {
+    let reach = pass.reach();
+    let allowed = pass.input.spec.traffic.pod_count.as_ref().is_some_and(|router| router.allow_overshoot)
+        || pass.next.attempt.as_ref().is_some_and(|attempt| attempt.overshoot_approved);
+    if !reach.overshoot || allowed {
+        return None;
+    }
+    let Precision::Pods { standard, .. } = pass.input.observation.route.precision;
+    let command = format!("kubectl freethread promote {}", pass.input.name);
+    let message = format!(
+        "{} % wanted, {} is the least with {}: allow it with `{command}` or spec.traffic.podCount.allowOvershoot",
+        pass.step().map_or(0, |step| step.weight),
+        text::percent(reach.share),
+        if standard == 1 { "1 standard pod".into() } else { format!("{standard} standard pods") },
+    );
+    Some(Stop::paused(Reason::AwaitingOvershootConsent, message, format!("a person consents: {command}")))
+}
+
+/// What was written serves, no more and no less.
+fn applied(pass: &Pass<'_>) -> Option<Stop> {
+    let (written, serving) = (pass.written(), pass.serving());
+    if serving == written {
+        return None;
+    }
+    if serving > written {
+        let message = format!("{serving} serve and {written} are wanted: waiting until the others have gone");
+        return Some(Stop::new(Reason::Converging, message, "the route is read back as written"));
+    }
+    let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+    let message = format!("{serving} of {written} pods serve{trouble}");
+    let stop = Stop::new(Reason::WaitingForPods, message, "the pods become ready");
+    // Only a step under way ends at a deadline; see `step`.
+    let deadline = pass.next.attempt.as_ref().and_then(|attempt| attempt.waiting_since.clone());
+    match deadline.map(|since| after(since.0, pass.input.spec.progress_deadline)) {
+        Some(at) if super::step::deadline_counts(pass) => {
+            Some(Stop { next: "rolled back, unless the pods are ready".into(), ..stop.until(at) })
+        }
+        _ => Some(stop),
+    }
+}
+
+fn warm(pass: &Pass<'_>) -> Option<Stop> {
+    let at = pass.warm_at().filter(|_| pass.written() > 0)?;
+    let message =
+        format!("{}: its pods are young, caches are cold; the weight does not rise", pass.step_name());
+    Some(Stop::new(Reason::WarmingUp, message, "the pods are warm").until(at))
+}
+
+/// From zero the standard pool's counts have to be there; from then on the verdict has to be clear.
+fn evidence(pass: &Pass<'_>) -> Option<Stop> {
+    let finding = pass.input.finding;
+    if pass.written() > 0 {
+        return sighted(pass).or_else(|| calm(pass)).or_else(|| clear(pass));
+    }
+    let against =
+        matches!(finding.kind, FindingKind::HardSignal | FindingKind::Breach | FindingKind::SharedIncident);
+    if against {
+        return Some(Stop::new(finding.reason, finding.sentence.clone(), "the finding clears"));
+    }
+    if finding.blind == Blind::Everything || !finding.standard_seen {
+        let next = "the standard pool's metrics arrive";
+        return Some(Stop::new(Reason::MetricsUnavailable, finding.sentence.clone(), next));
+    }
+    None
+}
+
+/// Step, phase, attempt and wanted weight are persisted before the weight follows them: whoever comes after a crash knows what
+/// was meant.
+fn written_ahead(pass: &Pass<'_>) -> Option<Stop> {
+    let (before, next) = (pass.input.status, &pass.next);
+    let number =
+        |status: &crate::api::FreeThreadRolloutStatus| status.attempt.as_ref().map(|attempt| attempt.number);
+    let phase = pass.base_phase();
+    let persisted = before.phase == phase
+        && before.step == next.step
+        && number(before) == number(next)
+        && before.weight.wanted == pass.step().map_or(0, |step| step.weight);
+    if persisted {
+        return None;
+    }
+    let stop =
+        Stop::new(Reason::Stepping, super::step::sentence(pass), "the weight is written").until(pass.now());
+    Some(Stop { phase: Some(phase), ..stop })
+}
+
+fn sighted(pass: &Pass<'_>) -> Option<Stop> {
+    let finding = pass.input.finding;
+    let next = "there is data again: nothing rises until then";
+    match finding.blind {
+        Blind::No => None,
+        Blind::Everything => Some(Stop::new(Reason::Blind, finding.sentence.clone(), next)),
+        Blind::OurPool => Some(super::rules::blind_stop(pass)),
+    }
+}
+
+fn calm(pass: &Pass<'_>) -> Option<Stop> {
+    let finding = pass.input.finding;
+    let next = "both pools recover: nothing rises until then";
+    (finding.kind == FindingKind::SharedIncident)
+        .then(|| Stop::new(Reason::SharedIncident, finding.sentence.clone(), next))
+}
+
+fn held(pass: &Pass<'_>) -> Option<Stop> {
+    let (attempt, step) = (pass.next.attempt.as_ref()?, pass.step()?);
+    let Some(converged) = attempt.converged_at.as_ref() else {
+        return Some(Stop::new(Reason::Converging, super::step::sentence(pass), "the pods become ready"));
+    };
+    let at = after(converged.0, step.hold);
+    if attempt.approved || at <= pass.now() {
+        return None;
+    }
+    let message = format!("{}; held for {}", super::step::sentence(pass), step.hold);
+    let next = match pass.input.spec.steps.get(pass.step_index() + 1) {
+        Some(next) => {
+            format!("step {}/{} ({} %), with a clear verdict", pass.next.step + 2, pass.steps(), next.weight)
+        }
+        None => "all steps are done, with a clear verdict".into(),
+    };
+    Some(Stop::new(Reason::Holding, message, next).until(at))
+}
+
+fn clear(pass: &Pass<'_>) -> Option<Stop> {
+    let finding = pass.input.finding;
+    if finding.kind == FindingKind::Clear {
+        return None;
+    }
+    let reason =
+        if finding.kind == FindingKind::Unknown { Reason::InsufficientEvidence } else { finding.reason };
+    Some(Stop::new(reason, finding.sentence.clone(), "a clear verdict"))
+}
+
+fn approved(pass: &Pass<'_>) -> Option<Stop> {
+    let (attempt, step) = (pass.next.attempt.as_ref()?, pass.step()?);
+    if !step.pause || attempt.approved {
+        return None;
+    }
+    let command = format!("kubectl freethread promote {}", pass.input.name);
+    let message = format!("{}; waits for approval: `{command}`", super::step::sentence(pass));
+    Some(Stop::paused(Reason::AwaitingApproval, message, format!("a person approves: {command}")))
+}

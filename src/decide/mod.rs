@@ -1,0 +1,67 @@
+//! What to do: a pure function of spec, status, observation, finding and time.
+//!
+//! Rules are asked in one fixed order, each either settles the pass or hands it on. Everything that takes the weight down comes before
+//! anything that could hold it; the forward gates ([`Guards`]) are asked only by the last rule, on the way up.
+
+mod change;
+mod commands;
+mod conditions;
+mod decision;
+mod finish;
+mod guards;
+mod hash;
+mod ours;
+mod pass;
+mod reach;
+mod rules;
+mod step;
+mod text;
+
+use std::ops::ControlFlow;
+
+pub use decision::*;
+pub use guards::Guards;
+pub use hash::{hash, spec_hash};
+pub use reach::{Reach, reach};
+
+use pass::Pass;
+
+type Rule = fn(&mut Pass<'_>) -> ControlFlow<()>;
+
+/// In the order in which they are asked; the first that breaks settles the pass.
+const RULES: &[Rule] = &[
+    // Weight 0, whatever else is wrong.
+    rules::deleting,
+    rules::adopt_note,
+    rules::rolled_back,
+    rules::obstacle,
+    rules::suspended,
+    rules::observing,
+    rules::workload_missing,
+    rules::first_attempt,
+    rules::finding,
+    // What people say, then what became of the world.
+    commands::running,
+    rules::blind,
+    change::changed,
+    ours::deleted,
+    ours::drift,
+    // The way up.
+    step::step,
+];
+
+/// What to do now.
+pub fn decide(input: &Input<'_>) -> Decision {
+    decide_with(Guards::ALL, input)
+}
+
+/// As [`decide`], with a choice of guards: tests leave one out and see the properties fail.
+pub fn decide_with(guards: Guards, input: &Input<'_>) -> Decision {
+    let mut pass = Pass::new(guards, input);
+    for rule in RULES {
+        if rule(&mut pass).is_break() {
+            break;
+        }
+    }
+    finish::finish(pass)
+}

@@ -1,0 +1,100 @@
+//! Our pool in other people's hands: deleted, edited, scaled.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::{Note, PoolWanted, finish::record_weight, pass::Pass, step};
+use crate::api::{DriftStatus, Phase, Reason};
+
+/// From this edit in one attempt on it is a contest.
+const CONTESTED: i32 = 3;
+
+/// Someone deleted our pool: restored at weight 0, and a person says how to go on.
+pub(super) fn deleted(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let known = pass.next.phase == Phase::Paused && pass.next.reason == Reason::PoolDeleted;
+    let gone = pass.live().is_none_or(|live| live.deleting);
+    let lost = gone && (pass.last_written() > 0 || pass.written() > 0);
+    if !known && !lost {
+        return Continue(());
+    }
+    if known {
+        // Restored only when the pause is persisted: a crash in between would take the new pool for the old one.
+        pass.want_pool();
+    } else {
+        pass.pool = PoolWanted::Leave;
+    }
+    pass.reset_steps();
+    let name = &pass.input.observation.free_threaded.name;
+    let message = format!("someone deleted Deployment {name}: it is restored, at weight 0");
+    pass.say(Phase::Paused, Reason::PoolDeleted, message);
+    pass.expect(format!("a person resumes: kubectl freethread resume {}", pass.input.name), None);
+    if !known {
+        pass.wake(pass.now());
+    }
+    Break(())
+}
+
+/// Edits are put back and counted; the third one is a contest.
+pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let Some(live) = pass.live() else { return Continue(()) };
+    let (written, last) = (pass.written(), pass.last_written());
+    // Not what we remember, but nobody else's name on it, and just what the step wants or what was there before: our own write that
+    // a crash kept from the status, or a rise that the API server refused.
+    let own = live.edited_by.is_none() && (written == pass.reach().pods || written == before_last(pass));
+    let scaled = written != last && !own;
+    let by = live.edited_by.clone().unwrap_or_else(|| "someone".into());
+    let name = &pass.input.observation.free_threaded.name;
+    if scaled {
+        record_weight(pass, written);
+        if written > last {
+            pass.cap = Some(last);
+        }
+        count(pass, &by, &format!("{by} scaled Deployment {name} from {last} to {written}"));
+    } else if live.edited_by.is_some() && !live.deleting && !just_counted(pass, &by) {
+        count(pass, &by, &format!("{by} changed Deployment {name}"));
+    }
+    let contested = pass.next.drift.as_ref().filter(|drift| drift.count >= CONTESTED);
+    let Some(other) = contested.map(|drift| drift.manager.clone()) else { return Continue(()) };
+    pass.want_pool();
+    step::stay(pass);
+    let message = format!(
+        "{other} changes Deployment {name} again and again: it is put back, and the weight does not rise"
+    );
+    pass.say(Phase::Paused, Reason::PoolContested, message);
+    pass.expect(
+        format!(
+            "a person takes it out of {other}'s hands and resumes: kubectl freethread resume {}",
+            pass.input.name
+        ),
+        None,
+    );
+    Break(())
+}
+
+/// Pods before the last change of the weight.
+fn before_last(pass: &Pass<'_>) -> i32 {
+    let changes =
+        pass.next.attempt.as_ref().map(|attempt| attempt.weight_changes.as_slice()).unwrap_or_default();
+    changes.iter().rev().nth(1).and_then(|change| change.pods).unwrap_or(0)
+}
+
+/// Putting back takes a moment: within it the same edit is seen again.
+fn just_counted(pass: &Pass<'_>, by: &str) -> bool {
+    pass.next.drift.as_ref().is_some_and(|drift| {
+        let since = pass.now().duration_since(drift.at.0);
+        drift.manager == by && since >= SignedDuration::ZERO && since < SignedDuration::from_secs(2)
+    })
+}
+
+fn count(pass: &mut Pass<'_>, by: &str, what: &str) {
+    let count = pass.next.drift.as_ref().map_or(0, |drift| drift.count).saturating_add(1);
+    let at: MicroTime = pass.stamp();
+    pass.next.drift = Some(DriftStatus { count, manager: by.to_owned(), at });
+    if count < CONTESTED {
+        let times = if count == 1 { "once".into() } else { format!("{count} times") };
+        let message = format!("{what}: put back ({times} in this attempt)");
+        pass.notes.push(Note { warning: true, reason: Reason::PoolContested, message });
+    }
+}

@@ -1,0 +1,283 @@
+//! One pass: what came in, and what is being decided. Every rule reads the one and writes the other.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+use super::{Guards, Input, Note, PoolWanted, Reach, hash::spec_hash, reach};
+use crate::{
+    api::{AttemptStatus, FreeThreadRolloutStatus, NextStatus, Phase, Reason, Span, Step},
+    observe::{LivePool, Pod, Precision, StandardPool},
+};
+
+/// What is being decided.
+pub(super) struct Pass<'a> {
+    pub(super) input: &'a Input<'a>,
+    pub(super) guards: Guards,
+    /// The status to persist; starts as the one persisted before.
+    pub(super) next: FreeThreadRolloutStatus,
+    /// Share that is wanted, in percent.
+    pub(super) wanted: i32,
+    /// Pods that the route is to have.
+    pub(super) target: i32,
+    pub(super) pool: PoolWanted,
+    /// Events besides the one of a changed phase or weight.
+    pub(super) notes: Vec<Note>,
+    pub(super) wake_at: Option<Timestamp>,
+    /// Somebody else scaled our pool up: the pods that it should have.
+    pub(super) cap: Option<i32>,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(guards: Guards, input: &'a Input<'a>) -> Self {
+        let mut next = input.status.clone();
+        next.next = None;
+        let steps = input.spec.steps.len();
+        // Steps may have become fewer: the position stays within them.
+        next.step = next.step.clamp(0, i32::try_from(steps.saturating_sub(1)).unwrap_or(i32::MAX));
+        let mut pass = Self {
+            input,
+            guards,
+            next,
+            wanted: 0,
+            target: 0,
+            pool: PoolWanted::Leave,
+            notes: Vec::new(),
+            wake_at: None,
+            cap: None,
+        };
+        pass.heal_clock();
+        pass
+    }
+
+    /// A clock that stepped back must not stretch a hold by that much: what began later than now began now.
+    fn heal_clock(&mut self) {
+        let now = self.stamp();
+        let Some(attempt) = self.next.attempt.as_mut() else { return };
+        let heal = |at: &mut MicroTime| {
+            if *at > now {
+                *at = now.clone();
+            }
+        };
+        heal(&mut attempt.step_started_at);
+        [&mut attempt.converged_at, &mut attempt.waiting_since, &mut attempt.blind_since]
+            .into_iter()
+            .flatten()
+            .for_each(heal);
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.input.now
+    }
+
+    /// Now, as precise as the API keeps it.
+    pub(super) fn stamp(&self) -> MicroTime {
+        MicroTime(Timestamp::from_microsecond(self.input.now.as_microsecond()).unwrap_or(self.input.now))
+    }
+
+    /// Pods as read back from the route.
+    pub(super) fn written(&self) -> i32 {
+        self.input.observation.route.written.unwrap_or(0).max(0)
+    }
+
+    pub(super) fn serving(&self) -> i32 {
+        self.input.observation.route.serving.max(0)
+    }
+
+    /// Weight 0, read back as applied.
+    pub(super) fn empty(&self) -> bool {
+        self.written() == 0 && self.serving() == 0
+    }
+
+    /// Pods that we wrote last in this attempt.
+    pub(super) fn last_written(&self) -> i32 {
+        self.next.attempt.as_ref().and_then(|attempt| attempt.weight_changes.last()?.pods).unwrap_or(0)
+    }
+
+    /// The attempt's pool had traffic at some time, or may have.
+    pub(super) fn had_weight(&self) -> bool {
+        let changes =
+            self.next.attempt.as_ref().map(|attempt| attempt.weight_changes.as_slice()).unwrap_or_default();
+        !self.empty() || changes.iter().any(|change| change.pods.unwrap_or(0) > 0)
+    }
+
+    pub(super) fn standard(&self) -> Option<&'a StandardPool> {
+        self.input.observation.standard.as_ref()
+    }
+
+    pub(super) fn live(&self) -> Option<&'a LivePool> {
+        self.input.observation.free_threaded.live.as_ref()
+    }
+
+    pub(super) fn our_pods(&self) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        self.input.observation.free_threaded.pods.iter().filter(|pod| !pod.going)
+    }
+
+    /// The first word that Kubernetes has on why a pod of ours does not serve, or why there is none.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let pod =
+            self.our_pods().find_map(|pod| Some(format!("pod {}: {}", pod.name, pod.trouble.as_ref()?)));
+        pod.or_else(|| self.input.observation.free_threaded.trouble.clone())
+    }
+
+    /// When the youngest of our ready pods stops being young, if that is still to come.
+    pub(super) fn warm_at(&self) -> Option<Timestamp> {
+        let warm_up = self.input.spec.free_threaded.warm_up;
+        let warm = |pod: &Pod| pod.ready_since.map(|ready| after(ready, warm_up));
+        self.our_pods().filter_map(warm).max().filter(|at| *at > self.now())
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.input.spec.steps.len()
+    }
+
+    pub(super) fn step_index(&self) -> usize {
+        usize::try_from(self.next.step).unwrap_or(0)
+    }
+
+    pub(super) fn step(&self) -> Option<&'a Step> {
+        self.input.spec.steps.get(self.step_index())
+    }
+
+    pub(super) fn on_last_step(&self) -> bool {
+        self.step_index() + 1 >= self.steps()
+    }
+
+    /// `step 2/3`.
+    pub(super) fn step_name(&self) -> String {
+        format!("step {}/{}", self.next.step + 1, self.steps())
+    }
+
+    /// What the current step can have. A standard pool that is scaled to zero means zero for ours: it never serves alone.
+    pub(super) fn reach(&self) -> Reach {
+        let precision = self.input.observation.route.precision;
+        let Precision::Pods { standard, .. } = precision;
+        let weight = self.step().map_or(0, |step| step.weight);
+        reach(precision, if standard > 0 { weight } else { 0 })
+    }
+
+    /// The phase when nothing is in the way.
+    pub(super) fn base_phase(&self) -> Phase {
+        let settled =
+            self.on_last_step() && self.next.attempt.as_ref().is_some_and(|a| a.guard_since.is_some());
+        match self.step() {
+            Some(step) if settled && step.weight >= 100 => Phase::Promoted,
+            Some(_) if settled => Phase::Hybrid,
+            _ => Phase::Progressing,
+        }
+    }
+
+    pub(super) fn say(&mut self, phase: Phase, reason: Reason, message: impl Into<String>) {
+        self.next.phase = phase;
+        self.next.reason = reason;
+        self.next.message = message.into();
+    }
+
+    pub(super) fn expect(&mut self, what: impl Into<String>, at: Option<Timestamp>) {
+        self.next.next = Some(NextStatus { what: what.into(), at: at.map(MicroTime) });
+        if let Some(at) = at {
+            self.wake(at);
+        }
+    }
+
+    /// Look again at `at` at the latest.
+    pub(super) fn wake(&mut self, at: Timestamp) {
+        if at < self.now() {
+            return;
+        }
+        self.wake_at = Some(self.wake_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Weight 0 and the end of the attempt.
+    pub(super) fn roll_back(&mut self, reason: Reason, sentence: &str) {
+        let message = format!("{}; traffic is back on the standard pool", super::text::open(sentence));
+        super::commands::overtaken(self, &message);
+        self.say(Phase::RolledBack, reason, message);
+        self.rest_rolled_back();
+        // What else came in with this pass is looked at next.
+        self.wake(self.now());
+    }
+
+    /// Weight 0 until something new happens.
+    pub(super) fn rest_rolled_back(&mut self) {
+        self.target = 0;
+        self.wanted = 0;
+        if let Some(attempt) = self.next.attempt.as_mut() {
+            attempt.waiting_since = None;
+            attempt.blind_since = None;
+        }
+        self.expect("nothing, until a person retries, or the spec or the standard pool changes", None);
+    }
+
+    /// Steps from the first one, evidence kept.
+    pub(super) fn reset_steps(&mut self) {
+        self.next.step = 0;
+        self.restart_dwell();
+        if let Some(attempt) = self.next.attempt.as_mut() {
+            attempt.blind_since = None;
+        }
+    }
+
+    /// The current step begins anew.
+    pub(super) fn restart_dwell(&mut self) {
+        let now = self.stamp();
+        if let Some(attempt) = self.next.attempt.as_mut() {
+            if attempt.converged_at.is_some() || attempt.approved || attempt.guard_since.is_some() {
+                attempt.step_started_at = now;
+            }
+            attempt.converged_at = None;
+            attempt.waiting_since = None;
+            attempt.approved = false;
+            attempt.overshoot_approved = false;
+            attempt.guard_since = None;
+        }
+    }
+
+    /// A new attempt: fresh evidence, steps from the first one.
+    pub(super) fn begin_attempt(&mut self, standard_hash: &str, why: &str) {
+        let noted = self.live().and_then(|live| live.rollback.as_ref()).map_or(0, |note| note.attempt);
+        let number = self.next.attempt.as_ref().map_or(noted, |attempt| attempt.number).saturating_add(1);
+        let now = self.stamp();
+        self.next.attempt = Some(AttemptStatus {
+            number,
+            started_at: now.clone(),
+            step_started_at: now,
+            converged_at: None,
+            waiting_since: None,
+            blind_since: None,
+            approved: false,
+            overshoot_approved: false,
+            standard_hash: standard_hash.to_owned(),
+            spec_hash: spec_hash(self.input.spec),
+            cell: Span::from_millis(self.input.observation.scrape_interval_ms),
+            weight_changes: Vec::new(),
+            guard_since: None,
+        });
+        self.next.step = 0;
+        self.next.drift = None;
+        self.target = 0;
+        self.wanted = 0;
+        self.say(Phase::Pending, Reason::Stepping, format!("attempt {number} begins: {why}"));
+        self.expect("the free-threaded pool is built", None);
+        self.wake(self.now());
+        self.want_pool();
+    }
+
+    /// Apply our objects where they are missing or not as they should be. An existing pool with traffic is left as it is:
+    /// an upgrade of the operator alone redeploys nothing.
+    pub(super) fn want_pool(&mut self) {
+        let wanted = &self.input.observation.free_threaded.wanted_hash;
+        let needed = match self.live() {
+            None => true,
+            Some(live) if live.deleting => false,
+            Some(live) => live.edited_by.is_some() || (self.written() == 0 && live.template_hash != *wanted),
+        };
+        if needed {
+            self.pool = PoolWanted::Apply;
+        }
+    }
+}
+
+/// `at` plus `span`.
+pub(super) fn after(at: Timestamp, span: Span) -> Timestamp {
+    at.checked_add(SignedDuration::from_millis(span.millis())).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,220 @@
+//! The rules that take the weight to 0, and those that keep it there.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::{
+    PoolWanted, change, commands,
+    guards::Stop,
+    hash::spec_hash,
+    pass::{Pass, after},
+    reach, text,
+};
+use crate::{
+    api::{Mode, OnBlind, OnStandardChange, Phase, Reason},
+    judge::{Blind, FindingKind},
+    observe::{Obstacle, Precision},
+};
+
+/// The rollout goes: traffic first, then the pool.
+pub(super) fn deleting(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    if !pass.input.deleting {
+        return Continue(());
+    }
+    pass.pool = PoolWanted::Remove;
+    pass.say(
+        pass.next.phase,
+        Reason::Deleting,
+        "the rollout is being deleted: traffic goes back first, then the pool goes",
+    );
+    Break(())
+}
+
+/// The operator died between weight 0 and the status: why the traffic is back stands on the Deployment.
+pub(super) fn adopt_note(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let Some(note) = pass.live().and_then(|live| live.rollback.as_ref()) else { return Continue(()) };
+    let ours = pass.next.attempt.as_ref().is_none_or(|attempt| attempt.number == note.attempt);
+    if !ours || note.phase != Phase::RolledBack || pass.next.phase == note.phase {
+        return Continue(());
+    }
+    commands::adopted(pass, note.reason, &note.message);
+    pass.say(note.phase, note.reason, note.message.clone());
+    pass.rest_rolled_back();
+    pass.wake(pass.now());
+    Break(())
+}
+
+/// Rolled back is rolled back, until a person retries or something really changed.
+pub(super) fn rolled_back(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    if pass.next.phase != Phase::RolledBack {
+        return Continue(());
+    }
+    pass.rest_rolled_back();
+    let retry = commands::rolled_back(pass);
+    let Some(standard) = pass.standard().filter(|_| pass.empty()) else { return Break(()) };
+    let why = if retry {
+        commands::acknowledge_retry(pass);
+        Some("a person said retry".to_owned())
+    } else {
+        pass.next.attempt.as_ref().and_then(|attempt| {
+            let restart = pass.input.spec.on_standard_change == OnStandardChange::Restart;
+            if attempt.spec_hash != spec_hash(pass.input.spec) {
+                Some("the spec changed".to_owned())
+            } else if restart && attempt.standard_hash != standard.template_hash {
+                Some(change::standard_changed(&standard.name))
+            } else {
+                None
+            }
+        })
+    };
+    if let Some(why) = why {
+        pass.begin_attempt(&standard.template_hash, &why);
+    }
+    Break(())
+}
+
+/// What cannot work, with what to do instead. Nothing is created; what exists is kept at weight 0.
+pub(super) fn obstacle(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let Some(obstacle) = pass.input.observation.obstacles.first() else { return Continue(()) };
+    let workload = &pass.input.spec.workload_ref.name;
+    let (reason, message) = match obstacle {
+        Obstacle::WorkloadTaken { by } => (
+            Reason::WorkloadTaken,
+            format!("Deployment {workload} already belongs to FreeThreadRollout {by}: delete one of the two"),
+        ),
+        Obstacle::ManagedByOther { what } => (
+            Reason::ManagedByOther,
+            format!(
+                "{what}: two controllers would undo each other; take it out of the other one's hands first"
+            ),
+        ),
+        Obstacle::Invalid { message } => (Reason::InvalidSpec, message.clone()),
+    };
+    pass.reset_steps();
+    commands::idle(pass, &message);
+    pass.say(Phase::Failed, reason, message);
+    pass.expect("it goes on by itself once the obstacle is gone", None);
+    Break(())
+}
+
+/// The kill switch.
+pub(super) fn suspended(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    if !pass.input.spec.suspend {
+        return Continue(());
+    }
+    let message = "suspended by spec.suspend: all traffic is on the standard pool";
+    pass.reset_steps();
+    commands::idle(pass, message);
+    pass.say(Phase::Paused, Reason::Suspended, message);
+    pass.expect("the steps start again when spec.suspend is false", None);
+    Break(())
+}
+
+/// Everything but traffic.
+pub(super) fn observing(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    if pass.input.spec.mode != Mode::Observe {
+        return Continue(());
+    }
+    pass.reset_steps();
+    let finding = pass.input.finding;
+    let message = match (pass.standard(), pass.input.spec.steps.first()) {
+        _ if matches!(finding.kind, FindingKind::HardSignal | FindingKind::Breach) => {
+            format!("mode Observe: would roll back: {}", finding.sentence)
+        }
+        (Some(standard), Some(step)) => {
+            let reach = reach(pass.input.observation.route.precision, step.weight);
+            let share = text::percent(reach.share);
+            format!(
+                "mode Observe: would set {share}: {} beside {}",
+                text::pods(reach.pods),
+                standard.replicas
+            )
+        }
+        _ => format!("mode Observe: would wait for Deployment {}", pass.input.spec.workload_ref.name),
+    };
+    commands::idle(pass, &message);
+    pass.say(Phase::Progressing, Reason::Observing, message);
+    pass.expect("traffic moves when spec.mode is Active", None);
+    Break(())
+}
+
+/// No workload, no traffic to shift.
+pub(super) fn workload_missing(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    if pass.standard().is_some() {
+        return Continue(());
+    }
+    let message = format!("Deployment {} does not exist", pass.input.spec.workload_ref.name);
+    pass.reset_steps();
+    commands::idle(pass, &message);
+    pass.say(Phase::Pending, Reason::WorkloadNotFound, message);
+    pass.expect("the workload appears", None);
+    Break(())
+}
+
+/// Nothing rises that has no attempt: its number and hashes are persisted first.
+pub(super) fn first_attempt(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    match pass.standard() {
+        Some(standard) if pass.next.attempt.is_none() => {
+            let why =
+                format!("the free-threaded pool {} is built", pass.input.observation.free_threaded.name);
+            pass.begin_attempt(&standard.template_hash, &why);
+            Break(())
+        }
+        _ => Continue(()),
+    }
+}
+
+/// The evidence is there.
+pub(super) fn finding(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let finding = pass.input.finding;
+    if !matches!(finding.kind, FindingKind::HardSignal | FindingKind::Breach) || !pass.had_weight() {
+        return Continue(());
+    }
+    pass.roll_back(finding.reason, &finding.sentence);
+    Break(())
+}
+
+/// Keeps the time since when our pool alone has been silent. An outage of the monitoring is no such time.
+pub(super) fn blind(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let silent = pass.input.finding.blind == Blind::OurPool && pass.written() > 0;
+    let now = pass.stamp();
+    let analysis = &pass.input.spec.analysis;
+    let Some(attempt) = pass.next.attempt.as_mut() else { return Continue(()) };
+    if !silent {
+        attempt.blind_since = None;
+        return Continue(());
+    }
+    let since = attempt.blind_since.get_or_insert(now).0;
+    if after(since, analysis.blind_for) > pass.now() || analysis.on_blind == OnBlind::Hold {
+        return Continue(());
+    }
+    let sentence = format!(
+        "no data of the free-threaded pool for {}, longer than analysis.blindFor: {}",
+        analysis.blind_for,
+        text::open(&pass.input.finding.sentence),
+    );
+    pass.roll_back(Reason::BlindTooLong, &sentence);
+    Break(())
+}
+
+/// Why the weight does not rise while our pool alone is silent, and until when.
+pub(super) fn blind_stop(pass: &Pass<'_>) -> Stop {
+    let analysis = &pass.input.spec.analysis;
+    let message = pass.input.finding.sentence.clone();
+    let since = pass.next.attempt.as_ref().and_then(|attempt| attempt.blind_since.clone());
+    let at = since.map(|since| after(since.0, analysis.blind_for)).filter(|at| *at > pass.now());
+    if at.is_none() && analysis.on_blind == OnBlind::Hold {
+        let next = "there is data again; analysis.onBlind says hold".into();
+        return Stop { phase: Some(Phase::Paused), reason: Reason::Blind, message, next, at: None };
+    }
+    let next = match analysis.on_blind {
+        OnBlind::RollBack => "rolled back, unless there is data of the free-threaded pool",
+        OnBlind::Hold => "paused, unless there is data of the free-threaded pool",
+    };
+    Stop { phase: None, reason: Reason::MetricsUnavailable, message, next: next.into(), at }
+}
+
+/// Pods that the router counts as the standard pool's.
+pub(super) fn standard_pods(pass: &Pass<'_>) -> i32 {
+    let Precision::Pods { standard, .. } = pass.input.observation.route.precision;
+    standard
+}

@@ -1,0 +1,190 @@
+//! The current step: its weight, its hold, and the next one.
+
+use std::ops::ControlFlow::{self, Break};
+
+use super::{
+    guards::{ADVANCE, HOLD, RISE, Stop},
+    pass::{Pass, after},
+    rules::standard_pods,
+    text,
+};
+use crate::api::{Phase, Reason};
+
+/// Where the weight should be, and everything on the way there.
+pub(super) fn step(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    start_again_from_zero(pass);
+    edited_weight(pass);
+    stay(pass);
+    pass.want_pool();
+    let desired = pass.reach().pods;
+    if pass.target < pass.written() {
+        fall(pass);
+    } else if deadline_passed(pass) {
+        let deadline = pass.input.spec.progress_deadline;
+        let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+        let (serving, written) = (pass.serving(), pass.written());
+        let sentence =
+            format!("{}: {serving} of {written} pods serve after {deadline}{trouble}", pass.step_name());
+        pass.roll_back(Reason::ProgressDeadlineExceeded, &sentence);
+    } else if desired > pass.written() {
+        rise(pass, desired);
+    } else {
+        dwell(pass);
+    }
+    Break(())
+}
+
+/// `step 2/3: 25 % wanted: 3 pods beside 9 (25 %)`.
+pub(super) fn sentence(pass: &Pass<'_>) -> String {
+    let reach = pass.reach();
+    let wanted = pass.step().map_or(0, |step| step.weight);
+    let (pods, share) = (text::pods(reach.pods), text::percent(reach.share));
+    format!("{}: {wanted} % wanted, {pods} beside {} make {share}", pass.step_name(), standard_pods(pass))
+}
+
+/// The weight as it is, or less where less is wanted. Keeps the time since when pods have been missing.
+pub(super) fn stay(pass: &mut Pass<'_>) {
+    let held = pass.written().min(pass.cap.unwrap_or(i32::MAX));
+    pass.target = held.min(pass.reach().pods);
+    pass.wanted = pass.step().map_or(0, |step| step.weight);
+    let missing = pass.serving() < pass.target;
+    let now = pass.stamp();
+    if let Some(attempt) = pass.next.attempt.as_mut() {
+        attempt.waiting_since = if missing { attempt.waiting_since.take().or(Some(now)) } else { None };
+    }
+}
+
+/// Whatever took the weight to 0, from there the way up is the whole way.
+fn start_again_from_zero(pass: &mut Pass<'_>) {
+    let begun =
+        pass.next.attempt.as_ref().is_some_and(|a| a.converged_at.is_some() || a.guard_since.is_some());
+    if pass.written() == 0 && (begun || pass.next.step > 0) {
+        pass.reset_steps();
+    }
+}
+
+/// An edited weight or a step after the last one: what was held was another step.
+fn edited_weight(pass: &mut Pass<'_>) {
+    let before = pass.input.status;
+    let weight = pass.step().map_or(0, |step| step.weight);
+    let edited = before.weight.wanted > 0 && before.weight.wanted != weight;
+    if edited {
+        pass.restart_dwell();
+    } else if !pass.on_last_step()
+        && let Some(attempt) = pass.next.attempt.as_mut()
+    {
+        attempt.guard_since = None;
+    }
+}
+
+/// Only a person is waited for.
+fn awaiting(pass: &Pass<'_>) -> bool {
+    let (Some(attempt), Some(step)) = (pass.next.attempt.as_ref(), pass.step()) else { return false };
+    let held = attempt.converged_at.as_ref().is_some_and(|at| after(at.0, step.hold) <= pass.now());
+    let settled = attempt.guard_since.is_some();
+    step.pause && held && !attempt.approved && !settled && pass.input.status.phase == Phase::Paused
+}
+
+/// The deadline is for a step under way: not for one that waits for a person, nor for what is settled and follows the standard pool.
+pub(super) fn deadline_counts(pass: &Pass<'_>) -> bool {
+    let converged = pass.next.attempt.as_ref().is_some_and(|attempt| attempt.converged_at.is_some());
+    !converged
+        || (pass.base_phase() == Phase::Progressing && !awaiting(pass) && pass.next.paused_since.is_none())
+}
+
+fn deadline_passed(pass: &Pass<'_>) -> bool {
+    let since = pass.next.attempt.as_ref().and_then(|attempt| attempt.waiting_since.as_ref());
+    let passed = since.is_some_and(|since| after(since.0, pass.input.spec.progress_deadline) <= pass.now());
+    passed && deadline_counts(pass)
+}
+
+fn fall(pass: &mut Pass<'_>) {
+    let phase = if pass.input.status.phase == Phase::Paused { Phase::Paused } else { pass.base_phase() };
+    let message = if pass.cap.is_some_and(|cap| cap <= pass.reach().pods) {
+        format!(
+            "{}: back to {}, as they were before someone else scaled them",
+            pass.step_name(),
+            text::pods(pass.target)
+        )
+    } else {
+        sentence(pass)
+    };
+    pass.say(phase, Reason::Converging, message);
+    pass.expect("the route is read back as written", None);
+}
+
+fn rise(pass: &mut Pass<'_>, desired: i32) {
+    if let Some(stop) = pass.guards.first_stop(RISE, pass) {
+        return wait(pass, stop);
+    }
+    pass.target = desired;
+    let message = sentence(pass);
+    pass.say(pass.base_phase(), Reason::Converging, message);
+    pass.expect("the pods become ready", None);
+}
+
+fn dwell(pass: &mut Pass<'_>) {
+    if pass.reach().pods == 0 {
+        let message = "the standard pool is scaled to 0: the free-threaded pool never serves alone".into();
+        let next = "the standard pool is scaled up".into();
+        return wait(pass, Stop { phase: None, reason: Reason::StandardNotReady, message, next, at: None });
+    }
+    let (now, applied) = (pass.stamp(), pass.serving() == pass.written());
+    if let Some(attempt) =
+        pass.next.attempt.as_mut().filter(|attempt| applied && attempt.converged_at.is_none())
+    {
+        attempt.converged_at = Some(now);
+    }
+    if let Some(stop) = pass.guards.first_stop(HOLD, pass) {
+        return wait(pass, stop);
+    }
+    if pass.base_phase() != Phase::Progressing {
+        return settled(pass);
+    }
+    if let Some(stop) = pass.guards.first_stop(ADVANCE, pass) {
+        return wait(pass, stop);
+    }
+    advance(pass);
+}
+
+/// Persisted first, with the weight as it is; the next pass raises it.
+fn advance(pass: &mut Pass<'_>) {
+    let (now, last) = (pass.stamp(), pass.on_last_step());
+    let Some(attempt) = pass.next.attempt.as_mut() else { return };
+    if last {
+        attempt.guard_since = Some(now);
+        return settled(pass);
+    }
+    attempt.step_started_at = now;
+    attempt.converged_at = None;
+    attempt.waiting_since = None;
+    attempt.approved = false;
+    attempt.overshoot_approved = false;
+    pass.next.step += 1;
+    pass.wanted = pass.step().map_or(0, |step| step.weight);
+    let message = sentence(pass);
+    pass.say(Phase::Progressing, Reason::Stepping, message);
+    pass.expect("the weight is written", None);
+    pass.wake(pass.now());
+}
+
+fn settled(pass: &mut Pass<'_>) {
+    let message = format!("{}; all steps are done, the guard stays on", sentence(pass));
+    pass.say(pass.base_phase(), Reason::Completed, message);
+    pass.expect("nothing, unless the guard finds something", None);
+}
+
+/// Waits, in the phase that it is in: Pending before the first weight, Paused where a person is waited for anyway.
+fn wait(pass: &mut Pass<'_>, stop: Stop) {
+    let fresh = pass.written() == 0 && pass.last_written() == 0 && pass.next.phase != Phase::Progressing;
+    let phase = stop.phase.unwrap_or_else(|| match pass.base_phase() {
+        Phase::Progressing if fresh => Phase::Pending,
+        Phase::Progressing if awaiting(pass) => Phase::Paused,
+        base => base,
+    });
+    if phase == Phase::Pending {
+        pass.wanted = 0;
+    }
+    pass.say(phase, stop.reason, stop.message);
+    pass.expect(stop.next, stop.at);
+}

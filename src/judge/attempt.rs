@@ -1,0 +1,315 @@
+//! One attempt: raw samples in, verdicts out. All state follows from the samples, so a restart replays it.
+
+use super::{
+    evidence::{Span, Term},
+    freshness::{Blindness, Freshness, Pools},
+    grid::{Cell, Grid},
+    merge::{Crossing, Merge, Standing, largest_of},
+    samples::{MetricSamples, Observed, Pool},
+    signals::{Signal, Watch},
+    spec::{AttemptSpec, MetricKind, MetricSpec, SpecError},
+    verdict::{Evidence, Judgement, MetricVerdict, Test, Verdict, Why},
+    weights::Weights,
+};
+
+/// `Clear` needs this many times `1/p0` requests in the step: the rule of three, enough that a pool at its objective would have
+/// shown a bad request in 95 of 100 cases.
+const CLEAR_TIMES: f64 = 3.0;
+
+/// `p0` for `Clear` where nothing is promised.
+const CLEAR_SHARE: f64 = 0.01;
+
+/// Largest ratio told: JSON knows no infinity.
+const LARGEST_RATIO: f64 = 1e300;
+
+/// The judge's state over one attempt.
+///
+/// Steps, changes of weight, pauses and gaps never reset the evidence, and a breach is latched.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    spec: AttemptSpec,
+    metrics: Vec<Metric>,
+    merge: Merge,
+    weights: Weights,
+    signals: Vec<Signal>,
+    step_started: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Metric {
+    grid: Grid,
+    fresh: Freshness,
+    watch: Option<Watch>,
+    problem: Option<String>,
+    step: Step,
+}
+
+/// What `Clear` looks at: the cells of this step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Step {
+    span: Span,
+    /// Requests of young pods among the rest.
+    young: f64,
+}
+
+impl Attempt {
+    /// A fresh attempt, `M = 1`.
+    ///
+    /// # Errors
+    /// If `spec` cannot be judged.
+    pub fn new(spec: AttemptSpec) -> Result<Self, SpecError> {
+        spec.check()?;
+        let counts_errors = spec.metrics.iter().any(|m| m.kind == MetricKind::Errors);
+        let metric = |metric: &MetricSpec| Metric {
+            grid: Grid::new(spec.cell_ms, spec.started),
+            fresh: Freshness::new(spec.cell_ms, spec.started),
+            watch: (metric.kind == MetricKind::Errors || !counts_errors).then(|| Watch::new(&metric.name)),
+            problem: Some("not asked yet".to_owned()),
+            step: Step::default(),
+        };
+        Ok(Self {
+            metrics: spec.metrics.iter().map(metric).collect(),
+            merge: Merge::new(&spec),
+            weights: Weights::new(),
+            signals: Vec::new(),
+            step_started: i64::MIN,
+            spec,
+        })
+    }
+
+    /// What it judges by.
+    pub fn spec(&self) -> &AttemptSpec {
+        &self.spec
+    }
+
+    /// How many samples are held: bounded by pods and scrapes, not by the age of the attempt.
+    pub fn size(&self) -> usize {
+        self.metrics.iter().map(|metric| metric.grid.size()).sum()
+    }
+
+    /// Takes one look. Samples known already change nothing, so windows may overlap.
+    pub fn feed(&mut self, observed: &Observed<'_>) {
+        self.weights.learn(observed.weight_changes);
+        if observed.step_started != self.step_started {
+            self.step_started = observed.step_started;
+            for metric in &mut self.metrics {
+                metric.step = Step::default();
+            }
+        }
+        let mut cells = Vec::new();
+        for (index, (metric, spec)) in self.metrics.iter_mut().zip(&self.spec.metrics).enumerate() {
+            let samples = observed.metrics.iter().find(|samples| samples.name == spec.name);
+            let closed = metric.read(samples, observed.now, &self.weights);
+            cells.extend(closed.into_iter().map(|cell| (index, cell)));
+        }
+        // Cells of all metrics in the order in which they became known, as if every sample had been fed alone.
+        cells.sort_by_key(|(index, cell)| (cell.known, cell.end, *index));
+        for together in cells.chunk_by(|(_, a), (_, b)| (a.known, a.end) == (b.known, b.end)) {
+            self.judge(together);
+        }
+        if let Some(open) = self.metrics.iter().map(|metric| metric.grid.open_since()).min() {
+            self.weights.prune(open);
+        }
+    }
+
+    /// Cells that end together.
+    fn judge(&mut self, cells: &[(usize, Cell)]) {
+        for (index, cell) in cells {
+            let (Some(metric), Some(spec)) = (self.metrics.get_mut(*index), self.spec.metrics.get(*index))
+            else {
+                continue;
+            };
+            metric.fresh.cell(cell);
+            let found = metric.watch.as_mut().map(|watch| watch.push(cell, self.weights.at(cell.start)));
+            for signal in found.into_iter().flatten() {
+                if !self
+                    .signals
+                    .iter()
+                    .any(|known| std::mem::discriminant(known) == std::mem::discriminant(&signal))
+                {
+                    self.signals.push(signal);
+                }
+            }
+            if counts(cell) && cell.start >= self.step_started {
+                metric.step.add(cell, spec);
+            }
+        }
+        let tested: Vec<(usize, &Cell)> =
+            cells.iter().filter(|(_, c)| counts(c)).map(|(i, c)| (*i, c)).collect();
+        if let Some((_, cell)) = tested.first() {
+            self.merge.push(cell.end, &tested);
+        }
+    }
+
+    /// What is to be said at `now` (ms since the epoch).
+    pub fn verdict(&self, now: i64) -> Judgement {
+        let each = self.metrics.iter().zip(&self.spec.metrics).enumerate();
+        let metrics: Vec<MetricVerdict> = each
+            .map(|(index, (metric, spec))| {
+                let blind = metric.blind(now);
+                MetricVerdict {
+                    name: spec.name.clone(),
+                    verdict: self.of(index, metric, spec, blind, now),
+                    blind,
+                }
+            })
+            .collect();
+        let ratio = ratio(self.merge.ln_sum());
+        let bound = self.merge.bound();
+        let blind = metrics.iter().filter_map(|m| m.blind).min_by_key(|blind| blind_rank(blind.pools));
+        let overall = match self.signals.first() {
+            Some(signal) => Verdict::HardSignal(signal.clone()),
+            None => foremost(&metrics).unwrap_or_else(|| self.nothing()),
+        };
+        Judgement { overall, metrics, signals: self.signals.clone(), blind, ratio, bound }
+    }
+}
+
+impl Attempt {
+    fn of(
+        &self,
+        index: usize,
+        metric: &Metric,
+        spec: &MetricSpec,
+        blind: Option<Blindness>,
+        now: i64,
+    ) -> Verdict {
+        let terms = || self.merge.terms.iter().enumerate().filter(|(_, term)| term.metric == index);
+        let standing = self.merge.standing();
+        if let Standing::Breach(crossing) = standing
+            && let Some((_, term)) = terms().find(|(i, _)| *i == crossing.term)
+        {
+            return Verdict::Breach(self.crossed(spec, term, crossing));
+        }
+        if let Some((_, term)) = terms().find(|(_, term)| term.held.is_some()) {
+            return Verdict::SharedIncident(self.evidence(spec, Some(term), term.held.unwrap_or_default()));
+        }
+        let evidence = self.evidence(spec, largest_of(terms()).map(|(_, term)| term), metric.step.span);
+        let why = metric.unknown(spec, blind, now).or(match standing {
+            Standing::Breach(_) => Some(Why::Ended),
+            Standing::Waiting { until, .. } => Some(Why::Confirming { until: *until }),
+            Standing::Quiet | Standing::Shared => metric.too_little(spec),
+        });
+        match why {
+            Some(why) => Verdict::Unknown { why, evidence },
+            None => Verdict::Clear(evidence),
+        }
+    }
+
+    fn evidence(&self, spec: &MetricSpec, term: Option<&Term>, span: Span) -> Evidence {
+        let objective = term.is_some_and(|term| term.objective().is_some());
+        Evidence {
+            metric: spec.name.clone(),
+            kind: spec.kind,
+            test: if objective { Test::Objective } else { Test::Regression },
+            free_threaded: span.free_threaded,
+            standard: span.standard,
+            from: span.from,
+            to: span.to,
+            ratio: ratio(self.merge.ln_sum()),
+            term: term.map_or(0.0, |term| ratio(term.ln_term())),
+            bound: self.merge.bound(),
+            objective: spec.objective,
+            tolerate: spec.tolerate,
+        }
+    }
+
+    /// Without metrics, which a checked specification never is.
+    fn nothing(&self) -> Verdict {
+        let evidence = self.evidence(&MetricSpec::errors(0.0, None), None, Span::default());
+        Verdict::Unknown { why: Why::NoData { pools: Pools::Both }, evidence }
+    }
+
+    fn crossed(&self, spec: &MetricSpec, term: &Term, crossing: &Crossing) -> Evidence {
+        let (sum, alone) = (ratio(crossing.ln_sum), ratio(crossing.ln_term));
+        Evidence { ratio: sum, term: alone, ..self.evidence(spec, Some(term), crossing.span) }
+    }
+}
+
+impl Metric {
+    /// Takes what was queried and returns the cells that it closed.
+    fn read(&mut self, samples: Option<&MetricSamples>, now: i64, weights: &Weights) -> Vec<Cell> {
+        self.problem = match samples {
+            None => Some("it was not asked for".to_owned()),
+            Some(samples) => samples.problem.clone(),
+        };
+        let Some(samples) = samples.filter(|samples| samples.problem.is_none()) else { return Vec::new() };
+        let fresh = &mut self.fresh;
+        self.grid.feed(now, &samples.pods, weights, |pool, at| fresh.sample(pool, at))
+    }
+
+    fn blind(&self, now: i64) -> Option<Blindness> {
+        if self.problem.is_some() { Some(self.fresh.unreadable()) } else { self.fresh.blind(now) }
+    }
+
+    /// Data that is missing, stale or contradictory.
+    fn unknown(&self, spec: &MetricSpec, blind: Option<Blindness>, now: i64) -> Option<Why> {
+        if let Some(problem) = &self.problem {
+            return Some(Why::QueryFailed { problem: problem.clone() });
+        }
+        if let Some(pod) = self.grid.several_processes() {
+            return Some(Why::SeveralProcesses { pod: pod.to_owned() });
+        }
+        let Blindness { pools, since, never } = blind?;
+        // A promise to users can be judged without the standard pool.
+        if pools == Pools::Standard && spec.tolerate.is_none() {
+            return None;
+        }
+        Some(if never { Why::NoData { pools } } else { Why::Stale { pools, age_ms: now - since } })
+    }
+
+    /// Data that does not suffice.
+    fn too_little(&self, spec: &MetricSpec) -> Option<Why> {
+        let (have, standard) = (self.step.span.free_threaded.n, self.step.span.standard.n);
+        let need = CLEAR_TIMES / spec.objective.unwrap_or(CLEAR_SHARE);
+        if have <= 0.0 && self.step.young > 0.0 {
+            return Some(Why::WarmingUp);
+        }
+        if have <= 0.0 && self.step.span.from.is_some() {
+            return Some(Why::NoTraffic { pool: Pool::FreeThreaded });
+        }
+        if have < need {
+            return Some(Why::NotEnough { have, need });
+        }
+        (standard <= 0.0 && spec.tolerate.is_some()).then_some(Why::NoTraffic { pool: Pool::Standard })
+    }
+}
+
+impl Step {
+    /// What every test of the metric counts: without young pods, unless there is nothing but an objective on errors.
+    fn add(&mut self, cell: &Cell, spec: &MetricSpec) {
+        let with_young = spec.kind == MetricKind::Errors && spec.tolerate.is_none();
+        let sum = |pool| cell.sum(pool, with_young);
+        self.span.add(cell, sum(Pool::FreeThreaded), sum(Pool::Standard));
+        self.young += cell.sum(Pool::FreeThreaded, true).n - sum(Pool::FreeThreaded).n;
+    }
+}
+
+/// Tested: its counts are of one weight and of one process per pod.
+fn counts(cell: &Cell) -> bool {
+    !cell.held && !cell.several_processes
+}
+
+fn ratio(ln: f64) -> f64 {
+    ln.exp().min(LARGEST_RATIO)
+}
+
+fn blind_rank(pools: Pools) -> u8 {
+    match pools {
+        Pools::FreeThreaded => 0,
+        Pools::Both => 1,
+        Pools::Standard => 2,
+    }
+}
+
+/// The verdict that takes precedence; among several that are unknown, one that is blind, on our pool alone first.
+fn foremost(metrics: &[MetricVerdict]) -> Option<Verdict> {
+    let rank =
+        |m: &MetricVerdict| (m.verdict.rank(), m.blind.map_or(u8::MAX, |blind| blind_rank(blind.pools)));
+    let clear = |m: &MetricVerdict| m.verdict.evidence().map_or(0.0, |e| e.term);
+    let first = metrics.iter().reduce(|best, next| {
+        let more = matches!(next.verdict, Verdict::Clear(_)) && clear(next) > clear(best);
+        if rank(next) < rank(best) || rank(next) == rank(best) && more { next } else { best }
+    });
+    first.map(|m| m.verdict.clone())
+}

@@ -1,0 +1,55 @@
+//! What the judge says to the next room: one finding, hard signals and counts through the same door.
+
+use serde::Serialize;
+
+use crate::api::{MetricStatus, Percent, Reason};
+
+/// The one thing that a pass decides by.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// Which kind, in order of precedence.
+    pub kind: FindingKind,
+    /// Why, as one word of the API.
+    pub reason: Reason,
+    /// Why, as one sentence with its numbers.
+    pub sentence: String,
+    /// Evidence against the free-threaded pool as a ratio (`M`), where there is any.
+    pub evidence: Option<f64>,
+    /// The ratio at which it is acted on, `1/α`.
+    pub bound: Option<f64>,
+    /// One line per metric, for people.
+    pub metrics: Vec<MetricStatus>,
+    /// Whose counts are missing.
+    pub blind: Blind,
+    /// Share of requests that our pool answered lately, by its counters.
+    pub observed: Option<Percent>,
+    /// The standard pool has usable counts: the first rise waits for it.
+    pub standard_seen: bool,
+}
+
+/// Kinds of finding, the one that takes precedence first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum FindingKind {
+    /// A crash, an OOM kill, the GIL, no ready pod, silence: at once, outside the bound on false alarms.
+    HardSignal,
+    /// The comparison reached its bound.
+    Breach,
+    /// Both pools got worse together.
+    SharedIncident,
+    /// Missing, stale or contradictory data, or not enough of it. Never good news.
+    Unknown,
+    /// Fresh data, enough of it, and no finding.
+    Clear,
+}
+
+/// Whose counts are missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub enum Blind {
+    /// Nobody's.
+    #[default]
+    No,
+    /// Our pool's alone, although it has pods.
+    OurPool,
+    /// Both pools', or Prometheus does not answer.
+    Everything,
+}

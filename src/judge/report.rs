@@ -1,0 +1,82 @@
+//! The counts' judgement in the words of the API.
+
+use super::{Blind, Finding, FindingKind, Judgement, MetricKind, Pools, Signal, Verdict, Why};
+use crate::api::{MetricStatus, Percent, Reason};
+
+impl Finding {
+    /// Nothing has been read yet in this attempt. Neither good news nor blindness.
+    pub fn not_read_yet() -> Self {
+        Self {
+            kind: FindingKind::Unknown,
+            reason: Reason::MetricsUnavailable,
+            sentence: "the metrics have not been read yet".to_owned(),
+            evidence: None,
+            bound: None,
+            metrics: Vec::new(),
+            blind: Blind::No,
+            observed: None,
+            standard_seen: false,
+        }
+    }
+
+    /// What the counts say.
+    pub fn of_counts(judgement: &Judgement) -> Self {
+        let (kind, reason) = kind(&judgement.overall);
+        let pools = judgement.blind.map(|blind| blind.pools);
+        let metrics = judgement.metrics.iter().map(|metric| MetricStatus {
+            name: metric.name.clone(),
+            verdict: format!("{:?}", self::kind(&metric.verdict).0),
+            sentence: metric.verdict.sentence(),
+        });
+        Self {
+            kind,
+            reason,
+            sentence: judgement.overall.sentence(),
+            evidence: Some(judgement.ratio),
+            bound: Some(judgement.bound),
+            metrics: metrics.collect(),
+            blind: match pools {
+                None | Some(Pools::Standard) => Blind::No,
+                Some(Pools::FreeThreaded) => Blind::OurPool,
+                Some(Pools::Both) => Blind::Everything,
+            },
+            observed: observed(judgement),
+            standard_seen: !matches!(pools, Some(Pools::Standard | Pools::Both)),
+        }
+    }
+}
+
+fn kind(verdict: &Verdict) -> (FindingKind, Reason) {
+    match verdict {
+        Verdict::HardSignal(Signal::HalfFailing { .. }) => (FindingKind::HardSignal, Reason::HalfFailing),
+        Verdict::HardSignal(Signal::Silent { .. }) => (FindingKind::HardSignal, Reason::Silent),
+        Verdict::Breach(evidence) => (
+            FindingKind::Breach,
+            match evidence.kind {
+                MetricKind::Errors => Reason::ErrorRate,
+                MetricKind::Latency => Reason::Latency,
+            },
+        ),
+        Verdict::SharedIncident(_) => (FindingKind::SharedIncident, Reason::SharedIncident),
+        Verdict::Unknown { why, .. } => (FindingKind::Unknown, unknown(why)),
+        Verdict::Clear(_) => (FindingKind::Clear, Reason::Holding),
+    }
+}
+
+fn unknown(why: &Why) -> Reason {
+    match why {
+        Why::QueryFailed { .. } | Why::SeveralProcesses { .. } => Reason::MetricsUnavailable,
+        Why::NoData { .. } | Why::Stale { .. } => Reason::Blind,
+        Why::WarmingUp => Reason::WarmingUp,
+        Why::Confirming { .. } | Why::NoTraffic { .. } | Why::NotEnough { .. } | Why::Ended => Reason::InsufficientEvidence,
+    }
+}
+
+/// The share of requests that our pool answered in this step, by the first metric that has counts.
+fn observed(judgement: &Judgement) -> Option<Percent> {
+    judgement.metrics.iter().find_map(|metric| {
+        let evidence = metric.verdict.evidence()?;
+        let all = evidence.free_threaded.n + evidence.standard.n;
+        (all > 0.0).then(|| Percent::from_ratio(evidence.free_threaded.n / all))
+    })
+}

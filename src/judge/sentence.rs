@@ -1,0 +1,226 @@
+//! One sentence per verdict, with its numbers. It is the same in status, event, log and CLI.
+
+use super::{
+    counts::Counts,
+    signals::Signal,
+    spec::MetricKind,
+    verdict::{Evidence, Test, Verdict, Why},
+};
+
+impl Verdict {
+    /// The sentence.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::HardSignal(signal) => signal.sentence(),
+            Self::Breach(e) | Self::Clear(e) => format!("{} {}; {}", measured(e), against(e), odds(e)),
+            Self::SharedIncident(e) => format!(
+                "{} and {} of {} on the standard pool too, {}: both pools fail together, so nobody is blamed",
+                measured(e),
+                percent(e.standard.share()),
+                number(e.standard.n),
+                objective(e),
+            ),
+            Self::Unknown { why, evidence } => format!("{} unknown: {}", evidence.metric, why.sentence()),
+        }
+    }
+}
+
+impl Signal {
+    /// The sentence.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::HalfFailing { metric, free_threaded, standard, .. } => format!(
+                "{metric} {} of the last {} requests against {} of {} on the standard pool: half or more fail",
+                percent(free_threaded.share()),
+                number(free_threaded.n),
+                percent(standard.share()),
+                number(standard.n),
+            ),
+            Self::Silent { completed, predicted, from, to, .. } => format!(
+                "the free-threaded pool completed {} requests in {} s where its share of the traffic predicts {}",
+                number(*completed),
+                number((to - from) as f64 / 1000.0),
+                number(*predicted),
+            ),
+        }
+    }
+}
+
+impl Why {
+    /// The reason, to follow "unknown:".
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::QueryFailed { problem } => format!("the query failed: {problem}"),
+            Self::SeveralProcesses { pod } => format!(
+                "the counters of pod {pod} jump between several processes; set PROMETHEUS_MULTIPROC_DIR so that one port \
+                 reports all of them"
+            ),
+            Self::NoData { pools } => format!("no samples of the {pools}").replace("the both", "both"),
+            Self::Stale { pools, age_ms } => {
+                let age = number(*age_ms as f64 / 1000.0);
+                format!("no fresh samples of the {pools} for {age} s").replace("the both", "both")
+            }
+            Self::Confirming { .. } => {
+                "over the objective; looking for up to 30 s whether the standard pool fails as well"
+                    .to_owned()
+            }
+            Self::WarmingUp => "all free-threaded pods are still warming up".to_owned(),
+            Self::NoTraffic { pool } => format!("the {pool} has had no requests in this step"),
+            Self::NotEnough { have, need } => {
+                format!("{} of {} requests needed in this step", number(have.floor()), number(need.ceil()))
+            }
+            Self::Ended => "the attempt has ended, nothing is counted any more".to_owned(),
+        }
+    }
+}
+
+fn measured(e: &Evidence) -> String {
+    let Counts { n, .. } = e.free_threaded;
+    let share = percent(e.free_threaded.share());
+    match e.kind {
+        MetricKind::Errors => format!("{} {share} of {} requests", e.metric, number(n)),
+        MetricKind::Latency => format!("{}: {share} of {} requests too slow", e.metric, number(n)),
+    }
+}
+
+fn against(e: &Evidence) -> String {
+    if e.test == Test::Objective {
+        return objective(e);
+    }
+    let standard =
+        format!("against {} of {} on the standard pool", percent(e.standard.share()), number(e.standard.n));
+    match e.tolerate {
+        Some(delta) if delta > 0.0 => format!("{standard} and {} tolerated", setting(delta)),
+        _ => standard,
+    }
+}
+
+fn objective(e: &Evidence) -> String {
+    format!("against the objective {}", setting(e.objective.unwrap_or_default()))
+}
+
+fn odds(e: &Evidence) -> String {
+    let ratio = match e.ratio {
+        r if r > 1e9 => "over 1,000,000,000".to_owned(),
+        r if r >= 10.0 => number(r),
+        r if r >= 0.1 => format!("{r:.1}"),
+        _ => "under 0.1".to_owned(),
+    };
+    format!("evidence {ratio}:1, acts at {}:1", number(e.bound))
+}
+
+/// A measured share.
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent > 0.0 && percent < 0.01 {
+        "under 0.01 %".to_owned()
+    } else if percent > 0.0 && percent < 0.095 {
+        format!("{percent:.2} %")
+    } else if percent == 0.0 || percent >= 99.95 {
+        format!("{percent:.0} %")
+    } else {
+        format!("{percent:.1} %")
+    }
+}
+
+/// A share that somebody wrote down: no more digits than it has.
+fn setting(share: f64) -> String {
+    let digits = format!("{:.4}", share * 100.0);
+    format!("{} %", digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A whole number with its thousands apart.
+fn number(value: f64) -> String {
+    let digits = format!("{:.0}", value.max(0.0));
+    let mut out = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::{freshness::Pools, samples::Pool};
+
+    fn evidence(test: Test) -> Evidence {
+        Evidence {
+            metric: "errors".to_owned(),
+            kind: MetricKind::Errors,
+            test,
+            free_threaded: Counts::new(342.0, 73.0),
+            standard: Counts::new(3120.0, 3.0),
+            from: Some(0),
+            to: 15_000,
+            ratio: 3410.2,
+            term: 3400.0,
+            bound: 100.0,
+            objective: Some(0.01),
+            tolerate: Some(0.0),
+        }
+    }
+
+    #[test]
+    fn breaches() {
+        assert_eq!(
+            Verdict::Breach(evidence(Test::Regression)).sentence(),
+            "errors 21.3 % of 342 requests against 0.1 % of 3,120 on the standard pool; evidence 3,410:1, acts at 100:1"
+        );
+        assert_eq!(
+            Verdict::Breach(evidence(Test::Objective)).sentence(),
+            "errors 21.3 % of 342 requests against the objective 1 %; evidence 3,410:1, acts at 100:1"
+        );
+        let tolerant = Evidence { tolerate: Some(0.002), ratio: 1e12, ..evidence(Test::Regression) };
+        assert_eq!(
+            Verdict::Breach(Evidence { kind: MetricKind::Latency, metric: "latency".to_owned(), ..tolerant })
+                .sentence(),
+            "latency: 21.3 % of 342 requests too slow against 0.1 % of 3,120 on the standard pool and 0.2 % tolerated; \
+             evidence over 1,000,000,000:1, acts at 100:1"
+        );
+    }
+
+    #[test]
+    fn the_rest() {
+        let shared = Evidence { standard: Counts::new(3000.0, 600.0), ..evidence(Test::Objective) };
+        assert_eq!(
+            Verdict::SharedIncident(shared).sentence(),
+            "errors 21.3 % of 342 requests and 20.0 % of 3,000 on the standard pool too, against the objective 1 %: both pools \
+             fail together, so nobody is blamed"
+        );
+        let healthy =
+            Evidence { free_threaded: Counts::new(5000.0, 2.0), ratio: 0.42, ..evidence(Test::Regression) };
+        assert_eq!(
+            Verdict::Clear(healthy).sentence(),
+            "errors 0.04 % of 5,000 requests against 0.1 % of 3,120 on the standard pool; evidence 0.4:1, acts at 100:1"
+        );
+        let silent = Signal::Silent {
+            metric: "errors".to_owned(),
+            completed: 3.0,
+            predicted: 140.2,
+            from: 0,
+            to: 20_000,
+        };
+        assert_eq!(
+            Verdict::HardSignal(silent).sentence(),
+            "the free-threaded pool completed 3 requests in 20 s where its share of the traffic predicts 140"
+        );
+        for (why, expected) in [
+            (Why::NoData { pools: Pools::Both }, "no samples of both pools"),
+            (
+                Why::Stale { pools: Pools::FreeThreaded, age_ms: 75_400 },
+                "no fresh samples of the free-threaded pool for 75 s",
+            ),
+            (Why::NoTraffic { pool: Pool::Standard }, "the standard pool has had no requests in this step"),
+            (Why::NotEnough { have: 299.9, need: 300.0 }, "299 of 300 requests needed in this step"),
+        ] {
+            assert_eq!(
+                Verdict::Unknown { why, evidence: evidence(Test::Regression) }.sentence(),
+                format!("errors unknown: {expected}")
+            );
+        }
+    }
+}

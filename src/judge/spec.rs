@@ -1,0 +1,189 @@
+//! What one attempt is judged by. Fixed before its first request.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The largest objective that makes sense: with more than half of the requests allowed to be bad nothing is promised.
+const LARGEST_OBJECTIVE: f64 = 0.5;
+
+/// Days of guard that share one `α`: each window of 24 hours gets a thirtieth.
+const GUARD_WINDOWS: f64 = 30.0;
+
+/// What the bad requests of a metric are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MetricKind {
+    /// Requests that failed. Young pods count against the objective and for hard signals.
+    Errors,
+    /// Requests slower than a threshold. Young pods do not count.
+    Latency,
+}
+
+/// One metric and what it is held to. At least one of `tolerate` and `objective` is needed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricSpec {
+    /// Its name, as it stands in sentences: "errors".
+    pub name: String,
+    /// Failed or slow.
+    pub kind: MetricKind,
+    /// `δ`: the share of bad requests tolerated on top of the standard pool's, 0 to 1. `None`: not compared with it.
+    pub tolerate: Option<f64>,
+    /// `p0`: the largest share promised, over 0 and at most 0.5. `None`: nothing is promised.
+    pub objective: Option<f64>,
+    /// Share of `α` for this metric, split evenly between its tests. `None`: as much as every other.
+    pub weight: Option<f64>,
+}
+
+impl MetricSpec {
+    /// Failed requests, compared with the standard pool and with an objective.
+    pub fn errors(tolerate: f64, objective: Option<f64>) -> Self {
+        Self {
+            name: "errors".to_owned(),
+            kind: MetricKind::Errors,
+            tolerate: Some(tolerate),
+            objective,
+            weight: None,
+        }
+    }
+
+    /// Slow requests, compared with the standard pool and with an objective.
+    pub fn latency(tolerate: f64, objective: Option<f64>) -> Self {
+        Self {
+            name: "latency".to_owned(),
+            kind: MetricKind::Latency,
+            tolerate: Some(tolerate),
+            objective,
+            weight: None,
+        }
+    }
+
+    pub(super) fn tests(&self) -> usize {
+        usize::from(self.tolerate.is_some()) + usize::from(self.objective.is_some())
+    }
+}
+
+/// One attempt: from a new spec or a person's retry to its end. Steps, weights, pauses, restarts and gaps are all one attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptSpec {
+    /// `α`: chance of a false rollback over the whole attempt, all metrics and looks together, over 0 and under 1.
+    pub alpha: f64,
+    /// Length of a cell: the scrape interval at the attempt's start, ms.
+    pub cell_ms: i64,
+    /// When the attempt began, ms since the epoch.
+    pub started: i64,
+    /// What is judged.
+    pub metrics: Vec<MetricSpec>,
+}
+
+impl AttemptSpec {
+    /// The same metrics for one window of 24 hours of the guard after a promotion: `M` starts at 1 and `α` is a thirtieth. Left
+    /// running for ever, the price of an unknown onset would grow with the age of the attempt.
+    #[must_use]
+    pub fn guard_window(&self, started: i64) -> Self {
+        Self { alpha: self.alpha / GUARD_WINDOWS, started, ..self.clone() }
+    }
+
+    /// The weight of each metric: what it says, else its even share; scaled down to sum to 1 at most.
+    pub(super) fn weights(&self) -> Vec<f64> {
+        let even = 1.0 / self.metrics.len().max(1) as f64;
+        let weights: Vec<f64> = self.metrics.iter().map(|m| m.weight.unwrap_or(even)).collect();
+        let sum: f64 = weights.iter().sum();
+        if sum > 1.0 { weights.into_iter().map(|w| w / sum).collect() } else { weights }
+    }
+
+    /// Checks what the tests rely on.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self) -> Result<(), SpecError> {
+        if !(self.alpha > 0.0 && self.alpha < 1.0) {
+            return Err(SpecError::Alpha(self.alpha));
+        }
+        if self.cell_ms < 1 {
+            return Err(SpecError::Cell(self.cell_ms));
+        }
+        if self.metrics.is_empty() {
+            return Err(SpecError::NoMetrics);
+        }
+        for (i, metric) in self.metrics.iter().enumerate() {
+            let name = || metric.name.clone();
+            if self.metrics.iter().skip(i + 1).any(|other| other.name == metric.name) {
+                return Err(SpecError::Twice(name()));
+            }
+            if metric.tests() == 0 {
+                return Err(SpecError::NoTest(name()));
+            }
+            if metric.tolerate.is_some_and(|delta| !(0.0..1.0).contains(&delta)) {
+                return Err(SpecError::Tolerate(name()));
+            }
+            if metric.objective.is_some_and(|p0| !(p0 > 0.0 && p0 <= LARGEST_OBJECTIVE)) {
+                return Err(SpecError::Objective(name()));
+            }
+            if metric.weight.is_some_and(|w| !(w > 0.0 && w <= 1.0)) {
+                return Err(SpecError::Weight(name()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why an attempt cannot be judged as specified.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SpecError {
+    /// `α` is not between 0 and 1.
+    Alpha(f64),
+    /// A cell has no length.
+    Cell(i64),
+    /// There is nothing to judge.
+    NoMetrics,
+    /// Two metrics have this name.
+    Twice(String),
+    /// This metric has neither an objective nor a tolerance.
+    NoTest(String),
+    /// This metric's tolerance is not a share.
+    Tolerate(String),
+    /// This metric's objective is not over 0 and at most 0.5.
+    Objective(String),
+    /// This metric's weight is not over 0 and at most 1.
+    Weight(String),
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Alpha(alpha) => write!(f, "the false rollback rate must lie between 0 and 1, not {alpha}"),
+            Self::Cell(ms) => write!(f, "the scrape interval must be positive, not {ms} ms"),
+            Self::NoMetrics => f.write_str("there is no metric to judge by"),
+            Self::Twice(name) => write!(f, "two metrics are named {name}"),
+            Self::NoTest(name) => write!(f, "{name} needs an objective or a tolerance"),
+            Self::Tolerate(name) => write!(f, "the tolerance of {name} must be at least 0 and under 100 %"),
+            Self::Objective(name) => write!(f, "the objective of {name} must be over 0 and at most 50 %"),
+            Self::Weight(name) => write!(f, "the weight of {name} must be over 0 and at most 1"),
+        }
+    }
+}
+
+impl std::error::Error for SpecError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_sum_to_one_at_most() {
+        let of = |weights: [Option<f64>; 2]| {
+            let metric = |(name, weight): (&str, Option<f64>)| MetricSpec {
+                name: name.to_owned(),
+                weight,
+                ..MetricSpec::errors(0.0, None)
+            };
+            let metrics = ["a", "b"].into_iter().zip(weights).map(metric).collect();
+            AttemptSpec { alpha: 0.01, cell_ms: 1000, started: 0, metrics }.weights()
+        };
+        assert_eq!(of([None, None]), [0.5, 0.5]);
+        assert_eq!(of([Some(0.2), Some(0.3)]), [0.2, 0.3]);
+        assert_eq!(of([Some(1.0), Some(1.0)]), [0.5, 0.5]);
+        assert_eq!(of([Some(0.75), None]), [0.6, 0.4]);
+    }
+}

@@ -1,0 +1,24 @@
+//! `freethread-rollout`: moves Python workloads to free-threaded `CPython` on Kubernetes, and back when it must.
+//!
+//! One direction, five rooms; nothing flows back:
+//!
+//! ```text
+//! kube watch ─┐                                                       ┌─> pool      (Deployment)
+//! Prometheus ─┼─> observe ─> judge ─> decide ─> act ──────────────────┼─> route     (weight)
+//! clock ──────┘    (IO)      (pure)   (pure)    (IO)                  └─> status, events, metrics
+//!                    ▲                            │
+//!                    └────── operator: the loop, queue, leader lease, health, shutdown
+//! ```
+//!
+//! [`api`], [`judge`], [`decide`] and [`pool`] import no client, no runtime, no clock and no random source; `tests/purity.rs`
+//! holds them to it.
+
+pub mod act;
+pub mod api;
+pub mod cli;
+pub mod decide;
+pub mod judge;
+pub mod observe;
+pub mod operator;
+pub mod pool;
+pub mod route;

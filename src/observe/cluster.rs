@@ -1,0 +1,178 @@
+//! Puts one pass' picture together, from the caches alone.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Service},
+    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+
+use super::{
+    FreeThreadedPool, LivePool, LogSignal, Observation, Obstacle, Pod, Precision, RouteState, StandardPool, Stores,
+    obstacles::{managed_by_other, taken},
+    pods::{pod, text},
+    stores::selects,
+};
+use crate::{
+    api::{
+        ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_POOL, LABEL_ROLLOUT, MANAGER_POOL, MANAGER_ROUTE,
+        POOL_FREE_THREADED,
+    },
+    pool::{Rendered, render},
+};
+
+/// One pass' picture, and what `act` needs beside it.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// What is judged and decided by.
+    pub observation: Observation,
+    /// The pool as it should be; `None` where it cannot be rendered.
+    pub rendered: Option<Rendered>,
+    /// Our pods for the log watch: name, uid, restarts.
+    pub our_pods: Vec<(String, String, i32)>,
+}
+
+/// Observe the world of one rollout. `log_signals` and `scrape_interval_ms` come from their own rooms.
+pub fn observe(rollout: &FreeThreadRollout, stores: &Stores, log_signals: Vec<LogSignal>, scrape_interval_ms: i64) -> Scene {
+    let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
+    let find = |name: &str| stores.deployments.get(&ObjectRef::new(name).within(&namespace));
+    let mut obstacles: Vec<Obstacle> = taken(rollout, stores).into_iter().collect();
+    let workload = find(&rollout.spec.workload_ref.name).filter(|d| d.metadata.deletion_timestamp.is_none());
+    let services = workload.as_ref().map(|w| serving(w, stores)).unwrap_or_default();
+    let mut rendered = None;
+    if let Some(workload) = &workload {
+        obstacles.extend(managed_by_other(workload, &services, stores));
+        let selectors: Vec<_> = services.iter().filter_map(|s| s.spec.as_ref()?.selector.clone()).collect();
+        match render(&name, &namespace, workload, &rollout.spec.free_threaded, &selectors) {
+            Ok(pool) => rendered = Some(pool),
+            Err(error) => obstacles.push(Obstacle::Invalid { message: error.to_string() }),
+        }
+    }
+    let live = find(&rollout.pool_name());
+    if let Some(foreign) = live.as_ref().filter(|d| d.labels().get(LABEL_ROLLOUT) != Some(&name)) {
+        let message = format!("a Deployment {} exists already and is not this rollout's: rename the rollout", foreign.name_any());
+        obstacles.push(Obstacle::Invalid { message });
+    }
+    let live = live.filter(|d| d.labels().get(LABEL_ROLLOUT) == Some(&name));
+    let container = rendered.as_ref().map(|r| r.container.clone()).unwrap_or_default();
+    let standard = workload.as_ref().map(|w| standard_pool(w, rendered.as_ref(), &services, stores, &container));
+    let (pods, our_pods) = our_pods(&namespace, &name, &container, stores);
+    let route = route(standard.as_ref(), live.as_deref(), &pods, rollout.spec.free_threaded.max_replicas);
+    let free_threaded = FreeThreadedPool {
+        name: rollout.pool_name(),
+        image: rendered.as_ref().map(|r| r.image.clone()).unwrap_or_default(),
+        trouble: live.as_deref().and_then(replica_failure),
+        live: live.as_deref().map(live_pool),
+        wanted_hash: rendered.as_ref().map(|r| r.hash.clone()).unwrap_or_default(),
+        pods,
+    };
+    let observation = Observation { standard, free_threaded, route, log_signals, obstacles, scrape_interval_ms };
+    Scene { observation, rendered, our_pods }
+}
+
+/// The Services that select the standard pool's pods.
+fn serving(workload: &Deployment, stores: &Stores) -> Vec<Arc<Service>> {
+    let labels = template_labels(workload);
+    let selected = |service: &Service| {
+        let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref());
+        service.namespace() == workload.namespace()
+            && selector.is_some_and(|s| !s.is_empty() && s.iter().all(|(k, v)| labels.get(k) == Some(v)))
+    };
+    let mut all = stores.services.state_filter(selected);
+    all.sort_by_key(|s| s.name_any());
+    all
+}
+
+fn template_labels(workload: &Deployment) -> BTreeMap<String, String> {
+    let template = workload.spec.as_ref().and_then(|s| s.template.metadata.as_ref());
+    template.and_then(|m| m.labels.clone()).unwrap_or_default()
+}
+
+fn standard_pool(
+    workload: &Deployment,
+    rendered: Option<&Rendered>,
+    services: &[Arc<Service>],
+    stores: &Stores,
+    container: &str,
+) -> StandardPool {
+    let selector = workload.spec.as_ref().map(|s| s.selector.clone()).unwrap_or_default();
+    let theirs = |p: &k8s_openapi::api::core::v1::Pod| {
+        p.namespace() == workload.namespace() && !p.labels().contains_key(LABEL_POOL) && selects(&selector, p.labels())
+    };
+    let mut pods: Vec<Pod> = stores.pods.state_filter(theirs).iter().map(|p| pod(p, container)).collect();
+    pods.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut ours: BTreeMap<String, String> = services.iter().filter_map(|s| s.spec.as_ref()?.selector.clone()).flatten().collect();
+    ours.insert(LABEL_POOL.into(), POOL_FREE_THREADED.into());
+    let counts_ours = selects(&selector, &ours);
+    let autoscaler = stores.autoscalers.find(|h| {
+        let target = &h.spec.scale_target_ref;
+        h.namespace() == workload.namespace() && target.kind == "Deployment" && target.name == workload.name_any()
+    });
+    StandardPool {
+        name: workload.name_any(),
+        image: rendered.map(|r| r.standard_image.clone()).unwrap_or_default(),
+        replicas: workload.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1),
+        pods,
+        template_hash: rendered.map(|r| r.standard_hash.clone()).unwrap_or_default(),
+        autoscaler_counts_ours: autoscaler.filter(|_| counts_ours).map(|h| h.name_any()),
+    }
+}
+
+fn our_pods(namespace: &str, rollout: &str, container: &str, stores: &Stores) -> (Vec<Pod>, Vec<(String, String, i32)>) {
+    let ours = |p: &k8s_openapi::api::core::v1::Pod| {
+        p.namespace().as_deref() == Some(namespace)
+            && p.labels().get(LABEL_ROLLOUT).map(String::as_str) == Some(rollout)
+            && p.labels().contains_key(LABEL_POOL)
+    };
+    let mut found = stores.pods.state_filter(ours);
+    found.sort_by_key(|p| p.name_any());
+    found
+        .iter()
+        .map(|p| {
+            let reduced = pod(p, container);
+            let watched = (reduced.name.clone(), p.uid().unwrap_or_default(), reduced.restarts);
+            (reduced, watched)
+        })
+        .unzip()
+}
+
+/// By pod counts: what is written is the Deployment's replicas, what serves are ready pods that are not on their way out.
+fn route(standard: Option<&StandardPool>, live: Option<&Deployment>, ours: &[Pod], max: i32) -> RouteState {
+    let ready = |pods: &[Pod]| {
+        let count = pods.iter().filter(|p| p.ready_since.is_some() && !p.going).count();
+        i32::try_from(count).unwrap_or(i32::MAX)
+    };
+    RouteState {
+        written: live.map(|d| d.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)),
+        serving: ready(ours),
+        standard_serving: standard.map_or(0, |s| ready(&s.pods)),
+        precision: Precision::Pods { standard: standard.map_or(0, |s| s.replicas), max },
+    }
+}
+
+fn live_pool(deployment: &Deployment) -> LivePool {
+    let annotation = |name: &str| deployment.annotations().get(name);
+    LivePool {
+        uid: deployment.uid().unwrap_or_default(),
+        resource_version: deployment.resource_version().unwrap_or_default(),
+        template_hash: annotation(ANNOTATION_TEMPLATE_HASH).cloned().unwrap_or_default(),
+        rollback: annotation(ANNOTATION_ROLLBACK).and_then(|json| serde_json::from_str(json).ok()),
+        deleting: deployment.metadata.deletion_timestamp.is_some(),
+        edited_by: deployment.managed_fields().iter().find(|f| edits_template(f)).and_then(|f| f.manager.clone()),
+    }
+}
+
+/// Somebody else owns a part of our pod template: an edit, whether it changed a value of ours or added one.
+fn edits_template(entry: &ManagedFieldsEntry) -> bool {
+    let foreign = entry.manager.as_deref().is_none_or(|m| m != MANAGER_POOL && m != MANAGER_ROUTE);
+    let template = entry.fields_v1.as_ref().and_then(|f| f.0.pointer("/f:spec/f:template"));
+    foreign && template.is_some()
+}
+
+/// Why the Deployment's controller cannot create pods: a quota, an admission policy.
+fn replica_failure(deployment: &Deployment) -> Option<String> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let failure = conditions.iter().find(|c| c.type_ == "ReplicaFailure" && c.status == "True")?;
+    Some(text(failure.message.as_deref().unwrap_or("pods cannot be created")))
+}

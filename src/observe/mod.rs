@@ -1,0 +1,16 @@
+//! The world as plain data. Gathers, never judges.
+
+mod cluster;
+pub mod logs;
+mod obstacles;
+mod observation;
+mod pods;
+pub mod presets;
+pub mod profiles;
+pub mod prometheus;
+mod stores;
+
+pub use cluster::{Scene, observe};
+pub use observation::*;
+pub use pods::pod;
+pub use stores::{Pokes, Stores, WatchScope, start_watches};

@@ -1,0 +1,203 @@
+//! One immutable picture of the world for one pass. Plain data without a client: `judge` and `decide` may import it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Everything that one pass of a rollout goes by.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The standard pool; `None` when the workload does not exist (or is being deleted).
+    pub standard: Option<StandardPool>,
+    /// The free-threaded pool.
+    pub free_threaded: FreeThreadedPool,
+    /// The route as read back.
+    pub route: RouteState,
+    /// What only pods' logs show, since the attempt began; bounded.
+    pub log_signals: Vec<LogSignal>,
+    /// Why this rollout may not work as it stands; the first one counts.
+    pub obstacles: Vec<Obstacle>,
+    /// The scrape interval that the Prometheus profile states, in milliseconds; becomes the attempt's cell.
+    pub scrape_interval_ms: i64,
+}
+
+/// The user's Deployment and its pods.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StandardPool {
+    /// The Deployment's name.
+    pub name: String,
+    /// Image of the container that runs Python.
+    pub image: String,
+    /// Pods wanted (`spec.replicas`).
+    pub replicas: i32,
+    /// Its pods, ours never among them.
+    pub pods: Vec<Pod>,
+    /// Hash of its pod template without annotations.
+    pub template_hash: String,
+    /// Name of an autoscaler that counts our pods too, because the Deployment's selector matches them.
+    pub autoscaler_counts_ours: Option<String>,
+}
+
+/// Our Deployment and its pods.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FreeThreadedPool {
+    /// The Deployment's name.
+    pub name: String,
+    /// Image that it will have or has.
+    pub image: String,
+    /// What exists in the cluster; `None` when there is no Deployment.
+    pub live: Option<LivePool>,
+    /// Template hash that the current spec and standard template render to.
+    pub wanted_hash: String,
+    /// Its pods.
+    pub pods: Vec<Pod>,
+    /// Why pods cannot even be created, in Kubernetes' words (a quota, say).
+    #[serde(default)]
+    pub trouble: Option<String>,
+}
+
+/// Our Deployment as it is in the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LivePool {
+    /// Its uid.
+    pub uid: String,
+    /// Its resource version: a rising weight is written only on top of it.
+    pub resource_version: String,
+    /// Template hash that the operator recorded on it.
+    pub template_hash: String,
+    /// The rollback that the last weight-0 write recorded on it, see [`RollbackNote`].
+    pub rollback: Option<RollbackNote>,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// Field manager that changed what is ours, if somebody did.
+    pub edited_by: Option<String>,
+}
+
+/// Written together with weight 0, in the same request: should the operator die before it can write the status, the next
+/// one finds here why the traffic is back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RollbackNote {
+    /// Attempt that ended.
+    pub attempt: i32,
+    /// Phase that it ended in.
+    pub phase: crate::api::Phase,
+    /// Why, as one word.
+    pub reason: crate::api::Reason,
+    /// Why, as one sentence.
+    pub message: String,
+}
+
+/// One pod, reduced to what is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Name.
+    pub name: String,
+    /// Creation.
+    pub created: Timestamp,
+    /// Start of its (Python) container's current run.
+    pub started: Option<Timestamp>,
+    /// Ready since; `None` when it is not ready.
+    pub ready_since: Option<Timestamp>,
+    /// It is being deleted, drained, preempted or evicted: what it does from now on says nothing about the runtime.
+    pub going: bool,
+    /// Restarts of all its containers.
+    pub restarts: i32,
+    /// The last ends of containers, at most one per container.
+    pub exits: Vec<Exit>,
+    /// Why it is not running or not ready, in Kubernetes' words: `ImagePullBackOff: ...`, `Unschedulable: ...`, `CrashLoopBackOff: ...`.
+    pub trouble: Option<String>,
+    /// A container waits in CrashLoopBackOff.
+    pub crash_loop: bool,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit code; 139 is SIGSEGV, 134 SIGABRT, 137 SIGKILL.
+    pub code: i32,
+    /// Kubernetes' reason, such as `Error` or `OOMKilled`.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What only a pod's log shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogSignal {
+    /// The pod.
+    pub pod: String,
+    /// When the line was written.
+    pub at: Timestamp,
+    /// What it says.
+    pub kind: LogSignalKind,
+}
+
+/// The lines that are understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogSignalKind {
+    /// CPython's warning that it enabled the GIL to load a module.
+    GilEnabled {
+        /// The module, `[\w.]{1,128}`.
+        module: String,
+    },
+    /// `Fatal Python error: ...`
+    FatalError {
+        /// What follows the colon, at most 128 characters.
+        error: String,
+    },
+    /// A server's word that a worker died of a signal.
+    WorkerKilled {
+        /// The signal's name, such as `SIGSEGV`.
+        signal: String,
+    },
+}
+
+/// The route as read back.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteState {
+    /// What is written: pods by pod counts (`spec.replicas` of our pool). `None` when nothing is written yet.
+    pub written: Option<i32>,
+    /// Ready endpoints of our pool.
+    pub serving: i32,
+    /// Ready endpoints of the standard pool.
+    pub standard_serving: i32,
+    /// What the router can do.
+    pub precision: Precision,
+}
+
+/// How fine a router's shares are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Precision {
+    /// Whole pods: the share is ours over all.
+    Pods {
+        /// Pods wanted of the standard pool.
+        standard: i32,
+        /// Most pods of ours.
+        max: i32,
+    },
+}
+
+impl Default for Precision {
+    fn default() -> Self {
+        Self::Pods { standard: 0, max: 1 }
+    }
+}
+
+/// Why a rollout cannot work as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Obstacle {
+    /// An older rollout has the workload.
+    WorkloadTaken {
+        /// Its name.
+        by: String,
+    },
+    /// Flagger or Argo Rollouts manages the workload or its Service.
+    ManagedByOther {
+        /// Which, and what it manages.
+        what: String,
+    },
+    /// The spec cannot work; says what to write instead.
+    Invalid {
+        /// The sentence.
+        message: String,
+    },
+}

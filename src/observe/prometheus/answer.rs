@@ -1,0 +1,122 @@
+//! Prometheus' answers as samples. Own types, because the client crate's refuse a series with native histograms.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Point, RawSeries};
+
+#[derive(Deserialize)]
+struct Envelope {
+    status: String,
+    data: Option<Data>,
+    #[serde(rename = "errorType")]
+    error_type: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    result_type: String,
+    #[serde(default)]
+    result: Vec<Row>,
+}
+
+/// `values` of a matrix. A series of native histograms has `histograms` instead, and is left out.
+#[derive(Deserialize)]
+struct Row {
+    #[serde(default)]
+    metric: BTreeMap<String, String>,
+    #[serde(default)]
+    values: Vec<(f64, String)>,
+}
+
+/// An error as Prometheus words it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) kind: String,
+    pub(super) message: String,
+}
+
+/// The error in a body, if it is one of Prometheus' own.
+pub(super) fn refusal(body: &[u8]) -> Option<Refusal> {
+    let envelope: Envelope = serde_json::from_slice(body).ok()?;
+    Some(Refusal { kind: envelope.error_type.unwrap_or_default(), message: envelope.error? })
+}
+
+/// The rows of a successful answer of that type, or what is wrong with it.
+fn rows(body: &[u8], wanted: &str) -> Result<Vec<Row>, String> {
+    let envelope: Envelope = serde_json::from_slice(body).map_err(|why| why.to_string())?;
+    if envelope.status != "success" {
+        return Err(format!("status '{}': {}", envelope.status, envelope.error.unwrap_or_default()));
+    }
+    let data = envelope.data.ok_or("it has no data")?;
+    if data.result_type != wanted {
+        return Err(format!("a {} came instead of a {wanted}", data.result_type));
+    }
+    Ok(data.result)
+}
+
+/// A matrix as raw series: NaN (stale markers among them), infinities and negative values are no counts and are dropped.
+pub(super) fn matrix(body: &[u8]) -> Result<Vec<RawSeries>, String> {
+    let series = rows(body, "matrix")?.into_iter().map(|row| {
+        let mut labels = row.metric;
+        labels.remove("__name__");
+        let mut points: Vec<Point> = row.values.iter().filter_map(|(at, value)| point(*at, value)).collect();
+        tidy(&mut points);
+        RawSeries { labels, points }
+    });
+    Ok(series.collect())
+}
+
+/// The values of one label in a vector.
+pub(super) fn label_values(body: &[u8], label: &str) -> Result<Vec<String>, String> {
+    let values = rows(body, "vector")?.into_iter().filter_map(|mut row| row.metric.remove(label));
+    Ok(values.collect())
+}
+
+fn point(at: f64, value: &str) -> Option<Point> {
+    let value: f64 = value.parse().ok()?;
+    let millis = (at * 1000.0).round();
+    if !value.is_finite() || value < 0.0 || !(0.0..9.0e15).contains(&millis) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "checked: within 2^53")]
+    Some(Point { at: millis as i64, value })
+}
+
+/// In order of time, one sample per time.
+pub(super) fn tidy(points: &mut Vec<Point>) {
+    points.sort_by_key(|point| point.at);
+    points.dedup_by_key(|point| point.at);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_loses_what_is_no_count() {
+        let body = br#"{"status":"success","data":{"resultType":"matrix","result":[
+            {"metric":{"__name__":"m","pod":"a"},"values":[[20.001,"3"],[10,"1"],[15,"NaN"],[16,"+Inf"],[17,"-1"],[10,"9"]]},
+            {"metric":{"pod":"b"},"histograms":[[10,{"count":"3","sum":"1","buckets":[]}]]}]}}"#;
+        let series = matrix(body).unwrap();
+        assert_eq!(series[0].labels.keys().collect::<Vec<_>>(), ["pod"]);
+        assert_eq!(series[0].points, [Point { at: 10_000, value: 1.0 }, Point { at: 20_001, value: 3.0 }]);
+        assert!(series[1].points.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_matrix_says_why() {
+        for (body, why) in [
+            ("<html>", "expected value"),
+            (r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#, "a vector came"),
+            (r#"{"status":"error","errorType":"bad_data","error":"x"}"#, "status 'error': x"),
+            (r#"{"status":"success"}"#, "no data"),
+        ] {
+            let error = matrix(body.as_bytes()).unwrap_err();
+            assert!(error.contains(why), "{body}: {error}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Series selectors as `PromQL`. Pure: whatever comes from a rollout is checked or escaped here and nowhere else.
+
+use std::fmt::Write as _;
+
+use crate::api::{MatchOperator, Matcher, TargetLabels};
+
+/// A metric and the matchers that a rollout or a preset puts on it. Namespace and pods are added when it is rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector {
+    /// Metric name.
+    pub name: String,
+    /// All have to hold.
+    pub matchers: Vec<Matcher>,
+}
+
+/// Whether a text is a metric name of the classic character set.
+pub fn is_metric(name: &str) -> bool {
+    let fits =
+        |i: usize, b: u8| b.is_ascii_alphabetic() || b == b'_' || b == b':' || (i > 0 && b.is_ascii_digit());
+    check(name, 260, fits)
+}
+
+/// Whether a text is a label name of the classic character set.
+pub fn is_label(name: &str) -> bool {
+    check(name, 128, |i, b| b.is_ascii_alphabetic() || b == b'_' || (i > 0 && b.is_ascii_digit()))
+}
+
+fn check(name: &str, most: usize, fits: impl Fn(usize, u8) -> bool) -> bool {
+    (1..=most).contains(&name.len()) && name.bytes().enumerate().all(|(i, b)| fits(i, b))
+}
+
+/// A text as the inside of a double-quoted `PromQL` string.
+pub fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_ascii_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A text as a regular expression (RE2) that matches just it.
+pub fn literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 4);
+    for c in text.chars() {
+        if r"\.+*?()|[]{}^$".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// A regular expression that matches exactly these texts.
+fn one_of(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| literal(text)).collect();
+    format!("^(?:{})$", texts.join("|"))
+}
+
+impl Selector {
+    /// The instant selector. The namespace comes first and is always the rollout's own; matchers are all required, so that none of the
+    /// rollout's can widen it.
+    pub fn render(&self, labels: &TargetLabels, namespace: &str, pods: &[String]) -> String {
+        let mut out = format!(
+            "{}{{{}=\"{}\",{}=~\"{}\"",
+            self.name,
+            labels.namespace,
+            quote(namespace),
+            labels.pod,
+            quote(&one_of(pods))
+        );
+        for matcher in &self.matchers {
+            let operator = match matcher.operator {
+                MatchOperator::Equal => "=",
+                MatchOperator::NotEqual => "!=",
+                MatchOperator::Matches => "=~",
+                MatchOperator::NotMatches => "!~",
+            };
+            let _ = write!(out, ",{}{operator}\"{}\"", matcher.label, quote(&matcher.value));
+        }
+        out.push('}');
+        out
+    }
+
+    /// The same selector with one more condition: `label` is one of `values`.
+    #[must_use]
+    pub fn with_one_of(&self, label: &str, values: &[String]) -> Self {
+        let mut more = self.clone();
+        more.matchers.push(Matcher {
+            label: label.to_owned(),
+            operator: MatchOperator::Matches,
+            value: one_of(values),
+        });
+        more
+    }
+}
+
+/// A range in whole seconds, rounded up, at least one second.
+pub fn range(millis: i64) -> String {
+    format!("[{}s]", (millis.max(1) + 999) / 1000)
+}

@@ -1,0 +1,314 @@
+//! What is read in each pass of a rollout: only what is new, and bounded, however long the attempt has lasted.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    Boundary, MetricSource, PodSamples, Pool, QueryProblem, RawSeries, Scope, Window,
+    convert::{RawFailures, boundary, error_samples, latency_samples},
+    problem::shown,
+    promql::Selector,
+};
+use crate::observe::presets::{ErrorPlan, Failures, LatencyPlan, MetricPlan};
+
+/// Longest stretch that one pass reads. A longer one is read in as many passes, so that memory does not grow with an attempt.
+pub(super) const LONGEST_READ_MS: i64 = 3_600_000;
+/// Most rollouts whose place is remembered.
+const MAX_ROLLOUTS: usize = 10_000;
+
+/// A pod that is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodTarget {
+    /// Its name.
+    pub name: String,
+    /// Its pool.
+    pub pool: Pool,
+    /// When it started, in milliseconds since the epoch.
+    pub started: i64,
+    /// From when on it counts.
+    pub counted_from: i64,
+}
+
+/// One attempt of one rollout. A change of either time reads from its start again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptKey {
+    /// Number of the attempt.
+    pub attempt: i32,
+    /// Its start, in milliseconds since the epoch.
+    pub since: i64,
+}
+
+/// What one pass read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// Requests and failures, if the plan has them.
+    pub errors: Option<MetricReading>,
+    /// Requests and slow ones, if the plan has them.
+    pub latency: Option<MetricReading>,
+}
+
+/// What one pass read of one metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricReading {
+    /// Everything up to here has been asked for. The judge's clock for this metric.
+    pub until: i64,
+    /// Whether that is now. If not, the next pass goes on from there and should follow at once.
+    pub caught_up: bool,
+    /// One entry per pod, or why there is none. The windows of two passes overlap.
+    pub samples: Result<Vec<PodSamples>, QueryProblem>,
+    /// Latency: the boundary that stands for the threshold.
+    pub boundary: Option<Boundary>,
+}
+
+#[derive(Debug, Clone)]
+struct Cursor {
+    key: AttemptKey,
+    plan: MetricPlan,
+    errors: Option<i64>,
+    latency: Option<i64>,
+    boundary: Option<Boundary>,
+}
+
+/// Remembers per rollout how far it has read.
+pub struct Reader {
+    source: Arc<dyn MetricSource>,
+    cursors: Mutex<BTreeMap<String, Cursor>>,
+}
+
+/// Everything about a pass that all metrics share.
+struct Pass<'a> {
+    scope: &'a Scope,
+    pods: &'a [PodTarget],
+    names: Vec<String>,
+    overlap: i64,
+    since: i64,
+    now: i64,
+}
+
+impl Pass<'_> {
+    /// From where on and how far a metric is read that was read up to `last`.
+    fn window(&self, last: Option<i64>) -> Window {
+        // A clock that was set back reads the last stretch again, never the future.
+        let from = last.unwrap_or(self.since).min(self.now);
+        let to = self.now.min(from.saturating_add(LONGEST_READ_MS));
+        Window { from: from.saturating_sub(self.overlap), to }
+    }
+}
+
+impl Reader {
+    /// Reads from this source.
+    pub fn new(source: Arc<dyn MetricSource>) -> Self {
+        Self { source, cursors: Mutex::default() }
+    }
+
+    /// Forgets a rollout: it is gone, or its attempt is to be read from the start again.
+    pub fn forget(&self, rollout: &str) {
+        self.cursors().remove(rollout);
+    }
+
+    /// Everything new of all metrics of the plan. Times are in milliseconds since the epoch, `scrape` is the scrape interval.
+    pub async fn read(
+        &self,
+        scope: &Scope,
+        key: AttemptKey,
+        plan: &MetricPlan,
+        pods: &[PodTarget],
+        scrape: i64,
+        now: i64,
+    ) -> Reading {
+        let mut cursor = self.cursor(&scope.rollout, key, plan);
+        let names = pods.iter().map(|pod| pod.name.clone()).collect();
+        let overlap = scrape.max(1).saturating_mul(2).saturating_add(1000);
+        let pass = Pass { scope, pods, names, overlap, since: key.since, now };
+        let (errors, latency) = (pass.window(cursor.errors), pass.window(cursor.latency));
+        // Both metrics take the starts of processes from one answer.
+        let both = Window { from: errors.from.min(latency.from), to: errors.to.max(latency.to) };
+        // Counters first, what explains them second: a scrape in between must not show a new process or failures of requests that are
+        // not counted yet.
+        let (requests, buckets) = futures::join!(
+            async {
+                match &plan.errors {
+                    Some(plan) => Some(self.counters(&pass, &plan.requests, errors).await),
+                    None => None,
+                }
+            },
+            async {
+                match &plan.latency {
+                    Some(plan) => Some(self.buckets(&pass, plan, &mut cursor.boundary, latency).await),
+                    None => None,
+                }
+            },
+        );
+        let (starts, failures) = futures::join!(self.starts(&pass, both), async {
+            match (&plan.errors, &requests) {
+                (Some(plan), Some(Ok(_))) => self.failures(&pass, plan, errors).await,
+                _ => Ok(RawFailures::Among(Vec::new())),
+            }
+        });
+        let labels = &scope.labels;
+        let errors = requests.map(|requests| {
+            let samples = requests.map_err(|problem| explain(problem, &starts)).and_then(|requests| {
+                let starts = starts.as_ref().map_err(Clone::clone)?;
+                Ok(error_samples(requests, failures?, starts, pods, labels))
+            });
+            reading(samples, errors, now, &mut cursor.errors, None)
+        });
+        let latency = buckets.map(|buckets| {
+            let mut used = None;
+            let samples =
+                buckets.map_err(|problem| explain(problem, &starts)).and_then(|(buckets, boundary)| {
+                    let starts = starts.as_ref().map_err(Clone::clone)?;
+                    let samples = latency_samples(buckets, &boundary, starts, pods, labels);
+                    used = Some(boundary);
+                    Ok(samples)
+                });
+            reading(samples, latency, now, &mut cursor.latency, used)
+        });
+        self.keep(&scope.rollout, cursor);
+        Reading { errors, latency }
+    }
+
+    async fn starts(&self, pass: &Pass<'_>, window: Window) -> Result<Vec<RawSeries>, QueryProblem> {
+        let selector = Selector { name: "process_start_time_seconds".into(), matchers: Vec::new() };
+        self.samples(pass, &selector, window).await
+    }
+
+    async fn samples(
+        &self,
+        pass: &Pass<'_>,
+        selector: &Selector,
+        window: Window,
+    ) -> Result<Vec<RawSeries>, QueryProblem> {
+        if pass.names.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.source.samples(pass.scope, selector, &pass.names, window).await
+    }
+
+    async fn counters(
+        &self,
+        pass: &Pass<'_>,
+        selector: &Selector,
+        window: Window,
+    ) -> Result<Vec<RawSeries>, QueryProblem> {
+        let series = self.samples(pass, selector, window).await?;
+        if series.is_empty() && !pass.names.is_empty() { Err(empty(pass, selector)) } else { Ok(series) }
+    }
+
+    async fn failures(
+        &self,
+        pass: &Pass<'_>,
+        plan: &ErrorPlan,
+        window: Window,
+    ) -> Result<RawFailures, QueryProblem> {
+        Ok(match &plan.failures {
+            Failures::Among(selector) => RawFailures::Among(self.samples(pass, selector, window).await?),
+            Failures::Apart(selector) => RawFailures::Apart(self.samples(pass, selector, window).await?),
+        })
+    }
+
+    async fn buckets(
+        &self,
+        pass: &Pass<'_>,
+        plan: &LatencyPlan,
+        frozen: &mut Option<Boundary>,
+        window: Window,
+    ) -> Result<(Vec<RawSeries>, Boundary), QueryProblem> {
+        let chosen = match frozen {
+            Some(boundary) => boundary.clone(),
+            None => self.choose(pass, plan, frozen, window.to).await?,
+        };
+        let mut le = chosen.le.clone();
+        le.push("+Inf".into());
+        Ok((self.counters(pass, &plan.buckets.with_one_of("le", &le), window).await?, chosen))
+    }
+
+    /// The boundary that both pools have. It is frozen for the attempt once both have been seen.
+    async fn choose(
+        &self,
+        pass: &Pass<'_>,
+        plan: &LatencyPlan,
+        frozen: &mut Option<Boundary>,
+        at: i64,
+    ) -> Result<Boundary, QueryProblem> {
+        let mut pools = Vec::new();
+        for pool in [Pool::Standard, Pool::FreeThreaded] {
+            let of = pass.pods.iter().filter(|pod| pod.pool == pool);
+            let names: Vec<String> = of.map(|pod| pod.name.clone()).collect();
+            if names.is_empty() {
+                continue;
+            }
+            let les = self.source.values(pass.scope, &plan.buckets, &names, "le", at).await?;
+            if !les.is_empty() {
+                pools.push(les);
+            }
+        }
+        let Some(mut known) = pools.pop() else { return Err(empty(pass, &plan.buckets)) };
+        let complete = pools.len() == 1;
+        known.retain(|le| pools.iter().all(|other| other.contains(le)));
+        let chosen = boundary(&known, plan.wanted()).ok_or_else(|| QueryProblem::NoBucket {
+            query: plan.buckets.name.clone(),
+            wanted: plan.wanted(),
+            known: if known.is_empty() {
+                "none that both pools have".into()
+            } else {
+                shown(known.join(", "))
+            },
+        })?;
+        if complete {
+            *frozen = Some(chosen.clone());
+        }
+        Ok(chosen)
+    }
+
+    fn cursors(&self) -> MutexGuard<'_, BTreeMap<String, Cursor>> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cursor(&self, rollout: &str, key: AttemptKey, plan: &MetricPlan) -> Cursor {
+        let known = self.cursors().get(rollout).filter(|c| c.key == key && c.plan == *plan).cloned();
+        known.unwrap_or_else(|| Cursor {
+            key,
+            plan: plan.clone(),
+            errors: None,
+            latency: None,
+            boundary: None,
+        })
+    }
+
+    fn keep(&self, rollout: &str, cursor: Cursor) {
+        let mut cursors = self.cursors();
+        if cursors.len() < MAX_ROLLOUTS || cursors.contains_key(rollout) {
+            cursors.insert(rollout.to_owned(), cursor);
+        }
+    }
+}
+
+fn empty(pass: &Pass<'_>, selector: &Selector) -> QueryProblem {
+    let query = selector.render(&pass.scope.labels, &pass.scope.namespace, &pass.names);
+    QueryProblem::Empty { profile: pass.scope.profile.clone(), query: shown(query), scraped: false }
+}
+
+/// An empty answer says more when it is known whether the pods are scraped at all.
+fn explain(mut problem: QueryProblem, starts: &Result<Vec<RawSeries>, QueryProblem>) -> QueryProblem {
+    if let QueryProblem::Empty { scraped, .. } = &mut problem {
+        *scraped = starts.as_ref().is_ok_and(|starts| !starts.is_empty());
+    }
+    problem
+}
+
+/// Moves the cursor on, unless nothing was learnt. An empty answer is an answer.
+fn reading(
+    samples: Result<Vec<PodSamples>, QueryProblem>,
+    window: Window,
+    now: i64,
+    cursor: &mut Option<i64>,
+    boundary: Option<Boundary>,
+) -> MetricReading {
+    if matches!(samples, Ok(_) | Err(QueryProblem::Empty { .. })) {
+        *cursor = Some(window.to);
+    }
+    MetricReading { until: window.to, caught_up: window.to >= now, samples, boundary }
+}

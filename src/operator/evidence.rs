@@ -1,0 +1,271 @@
+//! Keeps the judge fed: one task per rollout reads Prometheus, lets the judge count, and wakes the pass when the finding changes.
+//!
+//! Reading is not part of a pass, so that a slow Prometheus never delays a hard signal or a falling weight.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kube::{Client, ResourceExt};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::Metrics;
+use crate::{
+    api::{AttemptStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
+    judge::{Attempt, AttemptSpec, Finding, MetricSamples, MetricSpec, Observed, Pool, WeightChange, hard_signals, overall},
+    observe::{
+        LogSignal, Obstacle, Pod, Pokes, Scene,
+        logs::{LogTarget, LogWatch, RolloutRef},
+        presets::MetricPlan,
+        prometheus::{AttemptKey, HttpSource, MetricReading, PodTarget, Reader, Reading, Scope},
+    },
+};
+
+/// Bounds on the time between two readings: several per scrape are cheap and save half a second.
+const READ_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// Length of a window of the guard, after the last step.
+const GUARD_WINDOW_MS: i64 = 24 * 3_600_000;
+
+/// The readers of all rollouts. Dropping it ends them: nothing of a former leader reads on.
+pub(super) struct Evidence {
+    source: Arc<HttpSource>,
+    reader: Arc<Reader>,
+    logs: LogWatch,
+    pokes: Pokes,
+    metrics: Metrics,
+    readers: Mutex<BTreeMap<String, Follower>>,
+}
+
+struct Follower {
+    wanted: watch::Sender<Wanted>,
+    latest: watch::Receiver<Option<(AttemptKey, Finding)>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a reader is to read, as of the last pass.
+#[derive(Debug, Clone, PartialEq)]
+struct Wanted {
+    rollout: (String, String),
+    scope: Scope,
+    key: AttemptKey,
+    plan: MetricPlan,
+    spec: AttemptSpec,
+    pods: Vec<PodTarget>,
+    weight_changes: Vec<WeightChange>,
+    step_started: i64,
+}
+
+impl Evidence {
+    pub(super) fn new(client: &Client, source: HttpSource, pokes: Pokes, metrics: Metrics) -> Self {
+        let source = Arc::new(source);
+        let reader = Arc::new(Reader::new(source.clone()));
+        let poked = pokes.clone();
+        let logs = LogWatch::new(client.clone(), move |namespace, name| poked.poke(namespace, name));
+        Self { source, reader, logs, pokes, metrics, readers: Mutex::default() }
+    }
+
+    /// How often the rollout's Prometheus scrapes, in milliseconds.
+    pub(super) fn scrape_interval_ms(&self, rollout: &FreeThreadRollout) -> i64 {
+        let profile = self.source.profile(&rollout.spec.analysis.prometheus);
+        profile.map_or(15_000, |profile| profile.scrape_interval.millis())
+    }
+
+    /// What the logs of our pods have shown.
+    pub(super) fn log_signals(&self, rollout: &FreeThreadRollout) -> Vec<LogSignal> {
+        self.logs.signals(&rollout.uid().unwrap_or_default())
+    }
+
+    /// Why the spec's analysis cannot work.
+    pub(super) fn obstacle(&self, rollout: &FreeThreadRollout) -> Option<Obstacle> {
+        let analysis = &rollout.spec.analysis;
+        let profile = self.source.profile(&analysis.prometheus).err().map(|e| e.to_string());
+        let plan = || MetricPlan::of(analysis).err().map(|e| e.to_string());
+        profile.or_else(plan).map(|message| Obstacle::Invalid { message })
+    }
+
+    /// The judge's finding as of now: hard signals from the picture, counts as last read.
+    pub(super) fn finding(&self, rollout: &FreeThreadRollout, scene: &Scene, now: Timestamp) -> Finding {
+        let status = rollout.status.as_ref();
+        let attempt = status.and_then(|s| s.attempt.as_ref());
+        let key = attempt.map(|a| key(a, now));
+        let latest = self.readers().get(&rollout.uid().unwrap_or_default()).and_then(|f| f.latest.borrow().clone());
+        let counts = latest.filter(|(of, _)| Some(*of) == key).map_or_else(Finding::not_read_yet, |(_, finding)| finding);
+        let hard = attempt.and_then(|a| hard_signals(&scene.observation, a, now));
+        overall(hard, counts)
+    }
+
+    /// Let the reading fit what was decided.
+    pub(super) fn follow(&self, rollout: &FreeThreadRollout, scene: &Scene, status: &FreeThreadRolloutStatus) {
+        let uid = rollout.uid().unwrap_or_default();
+        let reads = !matches!(status.phase, Phase::RolledBack | Phase::Failed);
+        let Some(wanted) = status.attempt.as_ref().filter(|_| reads).and_then(|a| self.wanted(rollout, scene, a)) else {
+            return self.forget(rollout);
+        };
+        let container = scene.rendered.as_ref().map(|r| r.container.clone()).unwrap_or_default();
+        let target = |(pod, pod_uid, restarts): &(String, String, i32)| LogTarget {
+            pod: pod.clone(),
+            uid: pod_uid.clone(),
+            container: container.clone(),
+            restarts: *restarts,
+        };
+        let targets: Vec<LogTarget> = scene.our_pods.iter().map(target).collect();
+        let (namespace, name) = wanted.rollout.clone();
+        self.logs.ensure(&RolloutRef { namespace, name, uid: uid.clone() }, &targets);
+        let mut readers = self.readers();
+        match readers.get(&uid).filter(|f| !f.task.is_finished()) {
+            Some(follower) => {
+                follower.wanted.send_if_modified(|old| {
+                    let changed = *old != wanted;
+                    *old = wanted;
+                    changed
+                });
+            }
+            None => {
+                readers.insert(uid, self.start(wanted));
+            }
+        }
+    }
+
+    /// Stop everything about a rollout that is over.
+    pub(super) fn forget(&self, rollout: &FreeThreadRollout) {
+        let uid = rollout.uid().unwrap_or_default();
+        self.readers().remove(&uid);
+        self.reader.forget(&uid);
+        self.source.forget(&uid);
+        self.logs.forget(&uid);
+    }
+
+    fn wanted(&self, rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -> Option<Wanted> {
+        let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
+        let analysis = &rollout.spec.analysis;
+        let key = key(attempt, Timestamp::now());
+        let warm_up = rollout.spec.free_threaded.warm_up.millis();
+        let standard = scene.observation.standard.iter().flat_map(|s| &s.pods).map(|p| target(p, Pool::Standard, warm_up));
+        let ours = scene.observation.free_threaded.pods.iter().map(|p| target(p, Pool::FreeThreaded, warm_up));
+        let metrics = analysis.error_rate.as_ref().map(|e| MetricSpec::errors(e.tolerate.ratio(), Some(e.max.ratio())));
+        let latency = analysis.latency.as_ref().map(|l| MetricSpec::latency(l.tolerate.ratio(), Some(l.max.ratio())));
+        let spec = AttemptSpec {
+            alpha: analysis.false_rollback.ratio(),
+            cell_ms: attempt.cell.millis(),
+            started: attempt.started_at.0.as_millisecond(),
+            metrics: metrics.into_iter().chain(latency).collect(),
+        };
+        Some(Wanted {
+            rollout: (namespace.clone(), name),
+            scope: Scope {
+                profile: analysis.prometheus.clone(),
+                rollout: rollout.uid()?,
+                namespace,
+                labels: analysis.labels.clone(),
+            },
+            key,
+            plan: MetricPlan::of(analysis).ok()?,
+            spec: if attempt.guard_since.is_some() { spec.guard_window(key.since) } else { spec },
+            pods: standard.chain(ours).collect(),
+            weight_changes: attempt
+                .weight_changes
+                .iter()
+                .map(|c| WeightChange { at: c.at.0.as_millisecond(), share: c.share.ratio() })
+                .collect(),
+            step_started: attempt.step_started_at.0.as_millisecond(),
+        })
+    }
+
+    fn start(&self, wanted: Wanted) -> Follower {
+        let (wanted, inputs) = watch::channel(wanted);
+        let (finding, latest) = watch::channel(None);
+        let task = tokio::spawn(read(self.reader.clone(), inputs, finding, self.pokes.clone(), self.metrics.clone()));
+        Follower { wanted, latest, task }
+    }
+
+    fn readers(&self) -> MutexGuard<'_, BTreeMap<String, Follower>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The evidence that counts: the attempt's, or after the last step the current window's.
+fn key(attempt: &AttemptStatus, now: Timestamp) -> AttemptKey {
+    let since = match &attempt.guard_since {
+        None => attempt.started_at.0.as_millisecond(),
+        Some(guard) => {
+            let guard = guard.0.as_millisecond();
+            let windows = (now.as_millisecond() - guard).max(0) / GUARD_WINDOW_MS;
+            guard + windows * GUARD_WINDOW_MS
+        }
+    };
+    AttemptKey { attempt: attempt.number, since }
+}
+
+fn target(pod: &Pod, pool: Pool, warm_up_ms: i64) -> PodTarget {
+    PodTarget {
+        name: pod.name.clone(),
+        pool,
+        started: pod.started.unwrap_or(pod.created).as_millisecond(),
+        counted_from: pod.ready_since.map_or(i64::MAX, |at| at.as_millisecond().saturating_add(warm_up_ms)),
+    }
+}
+
+/// Read, feed, tell; until dropped.
+async fn read(
+    reader: Arc<Reader>,
+    inputs: watch::Receiver<Wanted>,
+    latest: watch::Sender<Option<(AttemptKey, Finding)>>,
+    pokes: Pokes,
+    metrics: Metrics,
+) {
+    let mut judged: Option<(AttemptKey, Attempt)> = None;
+    loop {
+        let wanted = inputs.borrow().clone();
+        let scrape = wanted.spec.cell_ms;
+        let now = Timestamp::now().as_millisecond();
+        let reading = reader.read(&wanted.scope, wanted.key, &wanted.plan, &wanted.pods, scrape, now).await;
+        let caught_up = [&reading.errors, &reading.latency].into_iter().flatten().all(|r| r.caught_up);
+        if judged.as_ref().is_none_or(|(key, attempt)| *key != wanted.key || attempt.spec() != &wanted.spec) {
+            judged = Attempt::new(wanted.spec.clone()).ok().map(|attempt| (wanted.key, attempt));
+        }
+        if let Some((key, attempt)) = &mut judged {
+            attempt.feed(&Observed {
+                now,
+                metrics: &samples(reading, &metrics),
+                weight_changes: &wanted.weight_changes,
+                step_started: wanted.step_started,
+            });
+            // Until the past is read, what is known is not the whole evidence.
+            if caught_up {
+                let finding = Finding::of_counts(&attempt.verdict(now));
+                let told = latest.borrow().as_ref().map(|(key, f)| (*key, f.kind, f.reason, f.blind, f.standard_seen));
+                let news = told != Some((*key, finding.kind, finding.reason, finding.blind, finding.standard_seen));
+                latest.send_replace(Some((*key, finding)));
+                if news {
+                    pokes.poke(&wanted.rollout.0, &wanted.rollout.1);
+                }
+            }
+        }
+        if caught_up {
+            let pause = Duration::from_millis(u64::try_from(scrape / 4).unwrap_or_default());
+            tokio::time::sleep(pause.clamp(READ_EVERY.0, READ_EVERY.1)).await;
+        }
+    }
+}
+
+/// What was read, under the names that the judge knows.
+fn samples(reading: Reading, metrics: &Metrics) -> Vec<MetricSamples> {
+    let named = |name: &str, reading: MetricReading| match reading.samples {
+        Ok(pods) => MetricSamples { name: name.to_owned(), pods, problem: None },
+        Err(problem) => {
+            metrics.query_failed(if problem.is_outage() { "outage" } else { "answer" });
+            MetricSamples { name: name.to_owned(), pods: Vec::new(), problem: Some(problem.to_string()) }
+        }
+    };
+    let errors = reading.errors.map(|r| named("errors", r));
+    errors.into_iter().chain(reading.latency.map(|r| named("latency", r))).collect()
+}

@@ -1,0 +1,83 @@
+//! One pass: observe → judge → decide → act.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::{Client, ResourceExt, runtime::controller::Action};
+
+use super::{Metrics, backoff::Backoff, evidence::Evidence, metrics::found};
+use crate::{
+    act::{self, ActError, act},
+    api::{ANNOTATION_COMMAND, FINALIZER, FreeThreadRollout, Phase},
+    decide::{Input, decide},
+    observe::{Stores, observe},
+};
+
+/// What a pass works with.
+pub(super) struct Context {
+    pub(super) client: Client,
+    pub(super) stores: Stores,
+    pub(super) evidence: Evidence,
+    pub(super) metrics: Metrics,
+    pub(super) backoff: Backoff,
+    /// This replica's name, for events.
+    pub(super) instance: String,
+}
+
+/// Longest time between two looks at a rollout that is on its way, so that its numbers stay fresh in the status.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// Look at one rollout and do what is to be done.
+pub(super) async fn reconcile(rollout: Arc<FreeThreadRollout>, context: Arc<Context>) -> Result<Action, ActError> {
+    let (began, now) = (std::time::Instant::now(), Timestamp::now());
+    let deleting = rollout.metadata.deletion_timestamp.is_some();
+    if deleting && !rollout.finalizers().iter().any(|f| f == FINALIZER) {
+        context.evidence.forget(&rollout);
+        return Ok(Action::await_change());
+    }
+    if !deleting && act::claim(&context.client, &rollout).await? {
+        // The watch brings the rollout back, with the finalizer on.
+        return Ok(Action::await_change());
+    }
+    let status = rollout.status.clone().unwrap_or_default();
+    let evidence = &context.evidence;
+    let mut scene = observe(&rollout, &context.stores, evidence.log_signals(&rollout), evidence.scrape_interval_ms(&rollout));
+    scene.observation.obstacles.extend(evidence.obstacle(&rollout));
+    let finding = evidence.finding(&rollout, &scene, now);
+    let decision = decide(&Input {
+        name: &rollout.name_any(),
+        spec: &rollout.spec,
+        generation: rollout.metadata.generation.unwrap_or_default(),
+        deleting,
+        command: rollout.annotations().get(ANNOTATION_COMMAND).map(String::as_str),
+        status: &status,
+        observation: &scene.observation,
+        finding: &finding,
+        now,
+    });
+    let done = act(&context.client, &rollout, &scene, &decision, &context.instance).await?;
+    evidence.follow(&rollout, &scene, &decision.status);
+    context.metrics.decided(status.phase, &decision, &found(&finding), began.elapsed());
+    context.backoff.succeeded(&rollout.uid().unwrap_or_default());
+    let news = (status.phase, status.reason, status.message) != (decision.status.phase, decision.status.reason, decision.status.message.clone());
+    if news || done.weight || done.pool {
+        tracing::info!(rollout = %rollout.name_any(), namespace = rollout.namespace(), phase = ?decision.status.phase,
+            reason = ?decision.status.reason, target = ?decision.target, ?done, "{}", decision.status.message);
+    }
+    Ok(wake(decision.wake_at, decision.status.phase, now))
+}
+
+fn wake(at: Option<Timestamp>, phase: Phase, now: Timestamp) -> Action {
+    let wait = at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+    let wait = if phase == Phase::Progressing { Some(wait.map_or(LOOK_AGAIN, |w| w.min(LOOK_AGAIN))) } else { wait };
+    wait.map_or_else(Action::await_change, Action::requeue)
+}
+
+/// What to do after a pass that failed.
+pub(super) fn failed(rollout: Arc<FreeThreadRollout>, error: &ActError, context: Arc<Context>) -> Action {
+    let urgent = matches!(error, ActError::Route(_));
+    let wait = context.backoff.failed(&rollout.uid().unwrap_or_default(), error.kind(), urgent);
+    context.metrics.failed(&format!("{:?}", error.kind()));
+    tracing::warn!(rollout = %rollout.name_any(), namespace = rollout.namespace(), %error, kind = ?error.kind(), retry_ms = wait.as_millis(), "pass failed");
+    Action::requeue(wait)
+}

@@ -1,0 +1,9 @@
+//! The free-threaded pool's Deployment: the standard pod template plus the spec's changes.
+//!
+//! Pure. `observe` renders it to know what the pool should be, `act` applies what was rendered.
+
+mod patch;
+mod render;
+mod safety;
+
+pub use render::{RenderError, Rendered, render};

@@ -1,0 +1,198 @@
+//! What changes under a rollout: the workload, the spec, our pool in other people's hands, the memory, the clock.
+
+use freethread_rollout::{
+    api::{OnStandardChange, Phase, Reason, Span},
+    decide::{Movement, PoolWanted},
+    judge::FindingKind,
+    observe::RollbackNote,
+};
+use jiff::Timestamp;
+
+use super::{
+    tables::{condition, pass, settle, states, until, world},
+    world::{World, breach, clear},
+};
+
+#[test]
+fn the_workload_may_come_and_go() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    let standard = world.standard.take();
+    let decision = pass(&mut world);
+    assert_eq!((decision.target.pods, decision.status.phase), (0, Phase::Pending));
+    assert_eq!(decision.status.message, "Deployment orders does not exist");
+    world.standard = standard;
+    until(&mut world, Reason::Holding);
+    assert_eq!((world.status.step, world.written()), (0, 1));
+}
+
+#[test]
+fn another_standard_template_restarts_or_holds() {
+    let mut world = world();
+    until(&mut world, Reason::AwaitingApproval);
+    world.standard.as_mut().unwrap().hash = "t2".into();
+    let decision = pass(&mut world);
+    assert_eq!(
+        (decision.target.movement, decision.target.pods, decision.pool),
+        (Movement::Fall, 0, PoolWanted::Leave)
+    );
+    let decision = pass(&mut world);
+    assert_eq!((decision.pool, decision.status.attempt.as_ref().unwrap().number), (PoolWanted::Apply, 2));
+
+    let mut world = super::tables::world();
+    world.spec.on_standard_change = OnStandardChange::Hold;
+    until(&mut world, Reason::Holding);
+    world.standard.as_mut().unwrap().hash = "t2".into();
+    let decision = settle(&mut world);
+    assert_eq!(
+        (decision.status.reason, decision.target.pods, decision.pool),
+        (Reason::StandardChanged, 1, PoolWanted::Leave)
+    );
+    world.say("retry");
+    until(&mut world, Reason::Holding);
+    assert_eq!(world.status.attempt.as_ref().unwrap().number, 2);
+    assert!(world.live.as_ref().unwrap().hash.starts_with("t2/"));
+}
+
+#[test]
+fn rolled_back_ends_with_a_real_change() {
+    type Change = (fn(&mut World), bool);
+    let changes: [Change; 5] = [
+        (|w| w.spec.free_threaded.image = "fixed".into(), true),
+        (|w| w.spec.analysis.blind_for = Span::from_secs(45), true),
+        (|w| w.standard.as_mut().unwrap().hash = "t2".into(), true),
+        (|w| w.spec.steps[0].weight = 5, false),
+        (|w| w.spec.suspend = true, false),
+    ];
+    for (index, (change, restarts)) in changes.into_iter().enumerate() {
+        let mut world = world();
+        until(&mut world, Reason::Holding);
+        world.finding = breach();
+        settle(&mut world);
+        world.finding = clear();
+        change(&mut world);
+        pass(&mut world);
+        let number = world.status.attempt.as_ref().unwrap().number;
+        assert_eq!(
+            (number, world.status.phase == Phase::RolledBack),
+            (1 + i32::from(restarts), !restarts),
+            "change {index}"
+        );
+    }
+}
+
+#[test]
+fn edits_are_put_back_and_the_third_is_a_contest() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    world.spec.steps[0].hold = Span::from_secs(3600);
+    for count in 1..=3 {
+        world.tick(3000);
+        world.live.as_mut().unwrap().edited_by = Some("argocd-controller".into());
+        let decision = pass(&mut world);
+        assert_eq!(decision.pool, PoolWanted::Apply, "put back, time {count}");
+        assert_eq!(decision.status.drift.as_ref().unwrap().count, count);
+        assert!(
+            decision.events.iter().any(|note| note.message.contains("argocd-controller")),
+            "{:?}",
+            decision.events
+        );
+        assert_eq!(decision.events.len(), 1, "one sentence each time");
+    }
+    assert_eq!(
+        (world.status.phase, world.status.reason, world.written()),
+        (Phase::Paused, Reason::PoolContested, 1)
+    );
+    assert_eq!(condition(&world, "Stalled").0, "True");
+    assert!(condition(&world, "Stalled").1.contains("argocd-controller"));
+    world.say("resume");
+    until(&mut world, Reason::Holding);
+    assert_eq!(states(&world), "True False False");
+}
+
+#[test]
+fn scaled_by_someone_else_comes_back() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    world.scale(6);
+    let decision = pass(&mut world);
+    assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 1));
+    assert_eq!(
+        decision.events[0].message,
+        "someone scaled Deployment orders-ft from 1 to 6: put back (once in this attempt)"
+    );
+    world.scale(0);
+    let decision = pass(&mut world);
+    assert_eq!(decision.status.drift.as_ref().unwrap().count, 2);
+    until(&mut world, Reason::Holding);
+    assert_eq!(world.written(), 1);
+}
+
+#[test]
+fn a_note_on_the_pool_is_adopted_word_for_word() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    world.scale(0);
+    let note = |attempt| RollbackNote {
+        attempt,
+        phase: Phase::RolledBack,
+        reason: Reason::Crash,
+        message: "it crashed".into(),
+    };
+    world.live.as_mut().unwrap().rollback = Some(note(0));
+    assert_ne!(pass(&mut world).status.phase, Phase::RolledBack, "of another attempt");
+    world.live.as_mut().unwrap().rollback = Some(note(1));
+    let status = pass(&mut world).status;
+    assert_eq!(
+        (status.phase, status.reason, status.message.as_str()),
+        (Phase::RolledBack, Reason::Crash, "it crashed")
+    );
+    assert_eq!(status.history.last().unwrap().message, "it crashed");
+}
+
+#[test]
+fn a_lost_status_starts_from_zero_and_remembers_a_rollback() {
+    let mut world = world();
+    until(&mut world, Reason::AwaitingApproval);
+    world.status = <_>::default();
+    pass(&mut world);
+    assert_eq!(world.written(), 0);
+    until(&mut world, Reason::Holding);
+    world.finding = breach();
+    settle(&mut world);
+    world.status = <_>::default();
+    world.finding = clear();
+    assert_eq!(settle(&mut world).status.phase, Phase::RolledBack);
+    world.tick(1000);
+    world.say("retry");
+    until(&mut world, Reason::Holding);
+}
+
+#[test]
+fn steps_may_become_fewer_or_other_ones() {
+    let mut world = world();
+    until(&mut world, Reason::AwaitingApproval);
+    world.spec.steps[1].weight = 10;
+    let decision = pass(&mut world);
+    assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 1), "down at once");
+    until(&mut world, Reason::AwaitingApproval);
+    world.spec.steps[1].weight = 40;
+    world.finding.kind = FindingKind::Unknown;
+    assert_eq!(settle(&mut world).target.pods, 1, "up only on evidence");
+    world.finding = clear();
+    until(&mut world, Reason::Holding);
+    assert_eq!(world.written(), 6);
+    world.spec.steps.truncate(1);
+    let decision = settle(&mut world);
+    assert_eq!((decision.status.step, decision.target.pods), (0, 1));
+}
+
+#[test]
+fn a_clock_that_steps_back_stretches_nothing_by_that_much() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    world.now = Timestamp::from_second(1_700_000_000).unwrap();
+    let decision = pass(&mut world);
+    let at = decision.status.next.unwrap().at.unwrap().0;
+    assert_eq!(at, Timestamp::from_second(1_700_000_010).unwrap());
+}

@@ -1,0 +1,140 @@
+//! What may happen to a rollout between two passes.
+
+use freethread_rollout::{
+    api::{Mode, OnBlind, OnStandardChange, Reason, Span},
+    judge::{Blind, Finding, FindingKind},
+    observe::Obstacle,
+};
+use jiff::SignedDuration;
+
+use super::world::{Standard, World, clear};
+
+/// One random event, or none.
+pub(crate) fn strike(world: &mut World) {
+    if world.random.percent(25) {
+        world.finding = finding(world);
+    }
+    world.refuse_rise = world.random.percent(5);
+    if world.random.percent(55) {
+        return;
+    }
+    match world.random.below(22) {
+        0..=5 => command(world),
+        6 | 7 => edit(world),
+        8..=12 => standard(world),
+        13..=17 => spec(world),
+        18 => {
+            let step = SignedDuration::from_secs(world.random.pick(&[-3600, -30, -1, 1, 30, 3600]));
+            world.now += step;
+        }
+        19 if world.random.percent(30) => {
+            world.obstacles = if world.obstacles.is_empty() {
+                vec![Obstacle::WorkloadTaken { by: "other".into() }]
+            } else {
+                vec![]
+            };
+        }
+        20 => {
+            // A pod falls over, or comes back.
+            let ready = world.now;
+            if let Some((pod, at)) = world.pods.first_mut() {
+                pod.ready_since = if pod.ready_since.is_some() { None } else { Some(ready) };
+                *at = at.map(|_| ready + SignedDuration::from_secs(20));
+            }
+        }
+        21 if world.random.percent(5) => world.deleting = true,
+        _ => {}
+    }
+}
+
+fn finding(world: &mut World) -> Finding {
+    let random = &mut world.random;
+    let (kind, reason, sentence) = match random.below(100) {
+        0..=59 => (FindingKind::Clear, Reason::Stepping, "no worse than the standard pool"),
+        60..=84 => (FindingKind::Unknown, Reason::InsufficientEvidence, "20 requests of 300 so far"),
+        85..=91 => (FindingKind::SharedIncident, Reason::SharedIncident, "both pools got worse together"),
+        92..=96 => (FindingKind::Breach, Reason::ErrorRate, "errors 21 % against 0.1 %"),
+        _ => (FindingKind::HardSignal, Reason::GilEnabled, "the GIL came back in pod orders-ft-1"),
+    };
+    let blind = match random.below(100) {
+        0..=79 => Blind::No,
+        80..=89 => Blind::OurPool,
+        _ => Blind::Everything,
+    };
+    let standard_seen = random.percent(92);
+    Finding { kind, reason, sentence: sentence.into(), blind, standard_seen, ..clear() }
+}
+
+fn command(world: &mut World) {
+    let verb = world.random.pick(&[
+        "promote", "promote", "promote", "abort", "pause", "resume", "resume", "retry", "retry", "dance",
+    ]);
+    world.say(verb);
+    if world.random.percent(5) {
+        world.command = Some(format!("{verb}@2001-01-01T00:00:00Z"));
+    }
+}
+
+fn edit(world: &mut World) {
+    let Some(live) = world.live.as_mut() else { return };
+    match world.random.below(6) {
+        0 | 1 => live.edited_by = Some("kubectl-edit".into()),
+        2 => {
+            live.edited_by = Some("kubectl-scale".into());
+            let replicas = i32::try_from(world.random.below(12)).unwrap();
+            world.scale(replicas);
+        }
+        3 => {
+            let replicas = i32::try_from(world.random.below(12)).unwrap();
+            world.scale(replicas);
+        }
+        4 => live.deleting = true,
+        _ => {
+            world.live = None;
+            world.pods.clear();
+        }
+    }
+}
+
+fn standard(world: &mut World) {
+    let random = &mut world.random;
+    let Some(standard) = world.standard.as_mut() else {
+        world.standard = Some(Standard { replicas: 9, unready: 0, hash: "t1".into() });
+        return;
+    };
+    match random.below(12) {
+        0..=3 => {
+            standard.replicas = random.pick(&[0, 1, 3, 5, 9, 9, 10, 12, 30]);
+            standard.unready = 0;
+        }
+        4..=6 => standard.unready = random.pick(&[0, 1, 2]).min(standard.replicas),
+        7..=9 => standard.unready = 0,
+        10 => standard.hash = random.pick(&["t1", "t1", "t2", "t3"]).into(),
+        _ => world.standard = None,
+    }
+}
+
+fn spec(world: &mut World) {
+    world.generation += 1;
+    let random = &mut world.random;
+    let spec = &mut world.spec;
+    match random.below(14) {
+        0 => spec.suspend = true,
+        1..=3 => spec.suspend = false,
+        4 => spec.mode = Mode::Observe,
+        5..=7 => spec.mode = Mode::Active,
+        8 => spec.on_standard_change = random.pick(&[OnStandardChange::Restart, OnStandardChange::Hold]),
+        9 => spec.analysis.on_blind = random.pick(&[OnBlind::RollBack, OnBlind::Hold]),
+        10 => spec.analysis.blind_for = random.pick(&[Span::from_secs(30), Span::from_secs(60)]),
+        11 => spec.free_threaded.max_replicas = random.pick(&[50, 50, 2]),
+        12 => {
+            spec.steps.truncate(random.pick(&[1, 2, 3]));
+        }
+        _ => {
+            spec.steps = super::world::plain_spec().steps;
+            if let Some(step) = spec.steps.first_mut() {
+                step.weight = random.pick(&[5, 10, 20]);
+            }
+        }
+    }
+}

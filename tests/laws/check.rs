@@ -1,0 +1,239 @@
+//! The laws as predicates on one pass: what was there before, what was seen, what was decided.
+
+use freethread_rollout::{
+    api::{AttemptStatus, FreeThreadRolloutStatus, Mode, OnBlind, Phase, Reason, Span},
+    decide::{Decision, Movement, PoolWanted, reach},
+    judge::{Blind, FindingKind},
+    observe::Observation,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::world::World;
+
+/// The laws that concern `decide`, by the design's numbers.
+pub(crate) const LAWS: [(u8, Law); 5] = [(1, law1), (2, law2), (3, law3), (4, law4), (8, law8)];
+
+/// What a law says of one pass.
+pub(crate) type Law = fn(&World, &Observation, &Decision) -> Result<(), String>;
+
+fn demand(holds: bool, what: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.into()) }
+}
+
+fn after(at: Timestamp, span: Span) -> Timestamp {
+    at + SignedDuration::from_millis(span.millis())
+}
+
+fn against(world: &World) -> bool {
+    matches!(world.finding.kind, FindingKind::HardSignal | FindingKind::Breach)
+}
+
+/// Something else takes the weight to 0 already, under its own name.
+fn overridden(world: &World) -> bool {
+    world.deleting
+        || !world.obstacles.is_empty()
+        || world.spec.suspend
+        || world.spec.mode == Mode::Observe
+        || world.standard.is_none()
+        || world.status.attempt.is_none()
+}
+
+fn number(status: &FreeThreadRolloutStatus) -> Option<i32> {
+    status.attempt.as_ref().map(|attempt| attempt.number)
+}
+
+/// A rollback is never gated.
+fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), String> {
+    let written = seen.route.written.unwrap_or(0);
+    let traffic = written > 0 || seen.route.serving > 0;
+    if against(world) && traffic {
+        demand(decision.target.pods == 0, "a breach leaves weight")?;
+        demand(written == 0 || decision.target.movement == Movement::Fall, "a breach is no fall")?;
+        if !overridden(world) && world.status.phase != Phase::RolledBack {
+            demand(decision.status.phase == Phase::RolledBack, "a breach is no rollback")?;
+            let noted = seen.free_threaded.live.as_ref().is_some_and(|live| live.rollback.is_some());
+            let named = decision.status.reason == world.finding.reason
+                && decision.status.message.starts_with(world.finding.sentence.as_str());
+            demand(named || noted, "the rollback does not say the finding")?;
+        }
+    }
+    if decision.status.phase == Phase::RolledBack {
+        demand(decision.target.pods == 0, "rolled back with weight")?;
+        let note = decision.target.note.as_ref();
+        if written > 0 {
+            let note = note.ok_or("weight 0 without a note")?;
+            demand(note.message == decision.status.message, "the note says something else than the status")?;
+            demand(Some(note.attempt) == number(&decision.status), "the note is about another attempt")?;
+        }
+    } else {
+        demand(decision.target.note.is_none(), "a note without a rollback")?;
+        if world.status.phase == Phase::RolledBack {
+            demand(
+                number(&decision.status) > number(&world.status) || world.deleting,
+                "up again without a new attempt",
+            )?;
+            demand(decision.target.pods == 0, "a new attempt begins with weight")?;
+        }
+    }
+    if overridden(world) {
+        demand(decision.target.pods == 0, "weight where there may be none")?;
+    }
+    let gone = seen.free_threaded.live.is_none();
+    demand(!gone || decision.target.pods == 0, "weight on a pool that does not exist")
+}
+
+/// The standard pool is sacred: ours never takes more than the step's share, and never serves alone.
+fn law2(world: &World, seen: &Observation, decision: &Decision) -> Result<(), String> {
+    let Some(standard) = &seen.standard else {
+        return demand(decision.target.pods == 0, "weight without a standard pool");
+    };
+    demand(standard.replicas > 0 || decision.target.pods == 0, "our pool serves alone")?;
+    let step = usize::try_from(decision.status.step).map_err(|_| "a negative step")?;
+    let weight = world.spec.steps.get(step).ok_or("a step that does not exist")?.weight;
+    let most = reach(seen.route.precision, weight).pods;
+    demand(decision.target.pods <= most, "more than the step wants")?;
+    demand(decision.target.pods >= 0, "a negative weight")
+}
+
+/// No data is never good news, and no outage of the monitoring rolls back.
+fn law3(world: &World, seen: &Observation, decision: &Decision) -> Result<(), String> {
+    let (finding, before, after_it) = (&world.finding, &world.status, &decision.status);
+    let written = seen.route.written.unwrap_or(0);
+    let rises = decision.target.movement == Movement::Rise;
+    demand(!rises || finding.blind != Blind::Everything, "rises blind")?;
+    demand(!rises || written == 0 || finding.blind == Blind::No, "rises blind on our pool")?;
+    demand(!rises || written == 0 || finding.kind != FindingKind::Unknown, "rises on Unknown")?;
+    demand(!rises || finding.standard_seen || written > 0, "rises without the standard pool's data")?;
+    let fresh = before.phase != Phase::RolledBack && after_it.phase == Phase::RolledBack;
+    let noted = seen.free_threaded.live.as_ref().is_some_and(|live| live.rollback.is_some());
+    if fresh && finding.blind != Blind::OurPool && !noted {
+        demand(after_it.reason != Reason::BlindTooLong, "an outage of the monitoring rolls back")?;
+    }
+    if finding.blind == Blind::Everything && after_it.phase != Phase::RolledBack && !overridden(world) {
+        let since = after_it.attempt.as_ref().and_then(|attempt| attempt.blind_since.as_ref());
+        demand(since.is_none(), "an outage of the monitoring counts against our pool")?;
+    }
+    let since = before.attempt.as_ref().and_then(|attempt| attempt.blind_since.as_ref());
+    let too_long = since.is_some_and(|since| after(since.0, world.spec.analysis.blind_for) <= world.now);
+    let rolls_back = world.spec.analysis.on_blind == OnBlind::RollBack;
+    if finding.blind == Blind::OurPool && written > 0 && too_long && rolls_back {
+        demand(decision.target.pods == 0, "blind for too long and still there")?;
+    }
+    // Whoever says that all is well can see.
+    if matches!(after_it.reason, Reason::Holding | Reason::Completed | Reason::AwaitingApproval) {
+        demand(finding.blind == Blind::No, "blind, and not said")?;
+        demand(finding.kind != FindingKind::SharedIncident, "a shared incident, and not said")?;
+        demand(after_it.paused_since.is_none(), "paused, and not said")?;
+        demand(seen.route.serving == written, "pods are missing, and not said")?;
+    }
+    Ok(())
+}
+
+fn young(world: &World) -> bool {
+    let warm_up = world.spec.free_threaded.warm_up;
+    world.pods.iter().any(|(pod, _)| pod.ready_since.is_some_and(|ready| after(ready, warm_up) > world.now))
+}
+
+/// The weight rises only on evidence.
+fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), String> {
+    let (before, next) = (&world.status, &decision.status);
+    let written = seen.route.written.unwrap_or(0);
+    if decision.target.movement == Movement::Rise {
+        let standard = seen.standard.as_ref().ok_or("rises without a standard pool")?;
+        let ready = standard.pods.iter().filter(|pod| pod.ready_since.is_some()).count();
+        demand(
+            standard.replicas > 0 && ready >= usize::try_from(standard.replicas).unwrap_or(0),
+            "standard pool short",
+        )?;
+        let live = seen.free_threaded.live.as_ref().ok_or("rises without a pool")?;
+        demand(!live.deleting, "rises on a pool that goes")?;
+        demand(decision.pool == PoolWanted::Leave, "rises on a pool that is written in the same pass")?;
+        demand(
+            written > 0 || live.template_hash == seen.free_threaded.wanted_hash,
+            "rises on another template",
+        )?;
+        demand(next.paused_since.is_none(), "rises while paused")?;
+        demand(seen.route.serving == written, "rises before the last weight is read back")?;
+        demand(written == 0 || !young(world), "rises on young pods")?;
+        demand(written == 0 || world.finding.kind == FindingKind::Clear, "rises without a clear verdict")?;
+        demand(
+            !against(world) && world.finding.kind != FindingKind::SharedIncident,
+            "rises against a finding",
+        )?;
+        let same = before.phase == next.phase && before.step == next.step && number(before) == number(next);
+        demand(same, "rises before step, phase and attempt are persisted")?;
+        demand(before.weight.wanted == next.weight.wanted, "rises before the wanted weight is persisted")?;
+        let reach = reach(seen.route.precision, next.weight.wanted);
+        demand(decision.target.pods == reach.pods, "rises to something else than the step's weight")?;
+        let allowed = world.spec.traffic.pod_count.as_ref().is_some_and(|router| router.allow_overshoot)
+            || next.attempt.as_ref().is_some_and(|attempt| attempt.overshoot_approved);
+        demand(!reach.overshoot || allowed, "overshoots without consent")?;
+    }
+    let guard =
+        |status: &FreeThreadRolloutStatus| status.attempt.as_ref().is_some_and(|a| a.guard_since.is_some());
+    let same = number(before) == number(next);
+    if same && (next.step > before.step || (guard(next) && !guard(before))) {
+        let attempt: &AttemptStatus = before.attempt.as_ref().ok_or("goes on without an attempt")?;
+        // Steps may have become fewer.
+        let index = usize::try_from(before.step).unwrap_or(0).min(world.spec.steps.len() - 1);
+        let step = &world.spec.steps[index];
+        let promoted = next.command != before.command
+            && next.command.as_ref().is_some_and(|command| command.given.starts_with("promote@"));
+        let approved = attempt.approved || promoted;
+        let held = attempt.converged_at.as_ref().is_some_and(|at| after(at.0, step.hold) <= world.now);
+        demand(held || approved, "goes on before the hold is over")?;
+        demand(approved || !step.pause, "goes on without approval")?;
+        demand(
+            world.finding.kind == FindingKind::Clear && world.finding.blind == Blind::No,
+            "goes on without a clear verdict",
+        )?;
+        demand(!young(world), "goes on with young pods")?;
+        demand(seen.route.serving == written && written > 0, "goes on before the weight is read back")?;
+        demand(next.paused_since.is_none(), "goes on while paused")?;
+        demand(decision.target.movement == Movement::Stay, "goes on and writes in one pass")?;
+    }
+    Ok(())
+}
+
+/// Everything is explained, once, with the same sentence everywhere.
+fn law8(world: &World, _: &Observation, decision: &Decision) -> Result<(), String> {
+    let (before, next) = (&world.status, &decision.status);
+    demand(!next.message.is_empty(), "no sentence")?;
+    let said = decision
+        .events
+        .iter()
+        .filter(|note| note.message == next.message && note.reason == next.reason)
+        .count();
+    let changed = before.phase != next.phase
+        || before.weight.wanted != next.weight.wanted
+        || before.step != next.step
+        || number(before) != number(next);
+    let moved = decision.target.movement != Movement::Stay;
+    demand(said == usize::from(changed || moved), "not exactly one event for a change of phase or weight")?;
+    if changed {
+        let (last, older) = next.history.split_last().ok_or("a change without history")?;
+        demand(last.message == next.message && last.reason == next.reason, "history says something else")?;
+        demand(last.phase == next.phase && last.weight == next.weight.wanted, "history has other numbers")?;
+        demand(before.history.ends_with(older), "history forgets")?;
+        demand(older.len() + 1 == (before.history.len() + 1).min(20), "history is not bounded at 20")?;
+    } else {
+        demand(before.history == next.history, "history without a change")?;
+    }
+    let ready =
+        next.conditions.iter().find(|condition| condition.type_ == "Ready").ok_or("no Ready condition")?;
+    demand(
+        ready.reason == next.reason.as_str() && ready.message == next.message,
+        "the condition says something else",
+    )?;
+    for condition in &next.conditions {
+        demand(!condition.message.is_empty() && !condition.reason.is_empty(), "a condition without words")?;
+        demand(condition.observed_generation == Some(world.generation), "a condition of another generation")?;
+        let old = before.conditions.iter().find(|old| old.type_ == condition.type_);
+        let kept = old.is_none_or(|old| {
+            old.status != condition.status || old.last_transition_time == condition.last_transition_time
+        });
+        demand(kept, "a transition time without a transition")?;
+    }
+    let soonest = world.now + SignedDuration::from_millis(200);
+    demand(decision.wake_at.is_none_or(|at| at == world.now || at >= soonest), "wakes in the past")
+}

@@ -1,0 +1,227 @@
+//! Law 5: kill the operator before or after any write, restart it, and the same end state is reached with the same history.
+
+use freethread_rollout::{
+    api::{OnBlind, OnStandardChange, Phase, Reason, Span},
+    decide::Guards,
+    judge::{Blind, FindingKind},
+};
+
+use super::{
+    check::LAWS,
+    world::{World, breach, clear, plain_spec},
+};
+
+/// Something that happens once the persisted status says so.
+type Event = (fn(&World) -> bool, fn(&mut World));
+
+struct Script {
+    name: &'static str,
+    events: Vec<Event>,
+    end: fn(&World) -> bool,
+}
+
+fn at(world: &World, step: i32, reason: Reason) -> bool {
+    world.status.step == step && world.status.reason == reason
+}
+
+fn back(world: &World) -> bool {
+    world.status.phase == Phase::RolledBack && world.written() == 0
+}
+
+fn attempt(world: &World) -> i32 {
+    world.status.attempt.as_ref().map_or(0, |attempt| attempt.number)
+}
+
+/// The pause of the second step, approved.
+const APPROVED: Event = (|w| at(w, 1, Reason::AwaitingApproval), |w| w.say("promote"));
+
+#[allow(clippy::too_many_lines, reason = "a table")]
+fn scripts() -> Vec<Script> {
+    vec![
+        Script {
+            name: "to the end, while the standard pool scales",
+            events: vec![
+                (|w| at(w, 0, Reason::Holding), |w| w.standard.as_mut().unwrap().replicas = 12),
+                APPROVED,
+                (|w| w.status.phase == Phase::Hybrid, |w| w.standard.as_mut().unwrap().replicas = 6),
+            ],
+            end: |w| w.status.phase == Phase::Hybrid && w.written() == 6,
+        },
+        Script {
+            name: "a breach",
+            events: vec![APPROVED, (|w| at(w, 2, Reason::Holding), |w| w.finding = breach())],
+            end: back,
+        },
+        Script {
+            name: "a breach that passes: rolled back is rolled back",
+            events: vec![
+                (|w| at(w, 0, Reason::Holding), |w| w.finding = breach()),
+                (|w| w.written() == 0, |w| w.finding = clear()),
+            ],
+            end: back,
+        },
+        Script {
+            name: "abort, retry",
+            events: vec![(|w| at(w, 0, Reason::Holding), |w| w.say("abort")), (back, |w| w.say("retry"))],
+            end: |w| attempt(w) == 2 && at(w, 0, Reason::Holding),
+        },
+        Script {
+            name: "another standard template",
+            events: vec![(
+                |w| at(w, 1, Reason::AwaitingApproval),
+                |w| w.standard.as_mut().unwrap().hash = "t2".into(),
+            )],
+            end: |w| attempt(w) == 2 && at(w, 0, Reason::Holding),
+        },
+        Script {
+            name: "another standard template, held, then retried",
+            events: vec![
+                (|_| true, |w| w.spec.on_standard_change = OnStandardChange::Hold),
+                (|w| at(w, 1, Reason::AwaitingApproval), |w| w.standard.as_mut().unwrap().hash = "t2".into()),
+                (|w| w.status.reason == Reason::StandardChanged, |w| w.say("retry")),
+            ],
+            end: |w| attempt(w) == 2 && at(w, 0, Reason::Holding),
+        },
+        Script {
+            name: "another image",
+            events: vec![(|w| at(w, 0, Reason::Holding), |w| w.spec.free_threaded.image = "other".into())],
+            end: |w| attempt(w) == 2 && at(w, 0, Reason::Holding),
+        },
+        Script {
+            name: "another analysis",
+            events: vec![(
+                |w| at(w, 1, Reason::AwaitingApproval),
+                |w| w.spec.analysis.blind_for = Span::from_secs(45),
+            )],
+            end: |w| attempt(w) == 2 && at(w, 1, Reason::AwaitingApproval),
+        },
+        Script {
+            name: "someone deletes the pool",
+            events: vec![
+                (
+                    |w| at(w, 0, Reason::Holding),
+                    |w| {
+                        w.live = None;
+                        w.pods.clear();
+                    },
+                ),
+                (|w| w.status.reason == Reason::PoolDeleted && w.live.is_some(), |w| w.say("resume")),
+            ],
+            end: |w| w.status.step == 1 && w.status.reason == Reason::AwaitingApproval,
+        },
+        Script {
+            name: "someone deletes the pool slowly",
+            events: vec![(
+                |w| at(w, 1, Reason::AwaitingApproval),
+                |w| w.live.as_mut().unwrap().deleting = true,
+            )],
+            end: |w| {
+                w.status.reason == Reason::PoolDeleted && w.live.as_ref().is_some_and(|live| !live.deleting)
+            },
+        },
+        Script {
+            name: "suspended for a while",
+            events: vec![
+                (|w| at(w, 1, Reason::AwaitingApproval), |w| w.spec.suspend = true),
+                (|w| w.status.reason == Reason::Suspended && w.written() == 0, |w| w.spec.suspend = false),
+            ],
+            end: |w| at(w, 1, Reason::AwaitingApproval) && w.written() == 3,
+        },
+        Script {
+            name: "blind for too long",
+            events: vec![(
+                |w| at(w, 0, Reason::Holding),
+                |w| {
+                    w.spec.analysis.on_blind = OnBlind::RollBack;
+                    w.finding = clear();
+                    (w.finding.kind, w.finding.blind) = (FindingKind::Unknown, Blind::OurPool);
+                },
+            )],
+            end: back,
+        },
+        Script {
+            name: "an image that does not start",
+            events: vec![(|_| true, |w| w.ready_after = Some(10_000_000))],
+            end: |w| back(w) && w.status.reason == Reason::ProgressDeadlineExceeded,
+        },
+        Script {
+            name: "the rollout is deleted",
+            events: vec![(|w| at(w, 1, Reason::AwaitingApproval), |w| w.deleting = true)],
+            end: |w| w.live.is_none() && w.deleting,
+        },
+    ]
+}
+
+/// Writes that stand for none of them lost to a crash, but a rise refused by the API server.
+const REFUSED: usize = 4;
+
+/// Runs to the end. `crash`: the pass in which the operator dies, and the writes that it still makes.
+/// Returns what is to be the same, and the number of passes.
+fn run(script: &Script, crash: Option<(usize, usize)>) -> (String, usize) {
+    let mut world = World::new(7);
+    world.spec = plain_spec();
+    world.ready_after = Some(1500);
+    let mut events = script.events.iter();
+    let mut next = events.next();
+    let mut calm = 0;
+    for pass in 0..400 {
+        if let Some((when, what)) = next
+            && when(&world)
+        {
+            what(&mut world);
+            next = events.next();
+        }
+        let (observation, decision) = world.decide(Guards::ALL);
+        for (number, law) in LAWS {
+            if let Err(broken) = law(&world, &observation, &decision) {
+                panic!("{}, crash {crash:?}, pass {pass}: law {number}: {broken}", script.name);
+            }
+        }
+        let dies = crash.filter(|(when, _)| *when == pass);
+        world.refuse_rise = dies.is_some_and(|(_, writes)| writes == REFUSED);
+        world.act(&decision, dies.map_or(usize::MAX, |(_, writes)| writes));
+        if dies.is_some() {
+            world.tick(3000);
+        } else if decision.wake_at != Some(world.now) {
+            world.tick(500);
+        }
+        // A few passes more: what is reached has to stay.
+        calm = if next.is_none() && (script.end)(&world) { calm + 1 } else { 0 };
+        if calm == 6 {
+            return (end_state(&world), pass);
+        }
+    }
+    panic!("{}, crash {crash:?}: never ends: {:#?}", script.name, world.status);
+}
+
+fn end_state(world: &World) -> String {
+    let status = &world.status;
+    let history: Vec<_> = status
+        .history
+        .iter()
+        .map(|entry| format!("{:?} {:?} {} {}", entry.phase, entry.reason, entry.weight, entry.message))
+        .collect();
+    let pool = world.live.as_ref().map(|live| (live.replicas, live.hash.clone(), live.rollback.clone()));
+    let weights: Vec<_> =
+        status.attempt.iter().flat_map(|attempt| &attempt.weight_changes).map(|change| change.pods).collect();
+    let now =
+        (status.phase, status.reason, status.step, status.weight.wanted, attempt(world), &status.message);
+    let command = status.command.as_ref().map(|command| &command.result);
+    format!("{now:#?}\n{history:#?}\n{pool:#?}\n{weights:?}\n{command:?}\n{:?}", status.drift)
+}
+
+#[test]
+fn law5_every_crash_point_is_safe() {
+    let mut points = 0;
+    for script in scripts() {
+        let (whole, passes) = run(&script, None);
+        for pass in 0..passes {
+            for writes in 0..=REFUSED {
+                let (crashed, _) = run(&script, Some((pass, writes)));
+                assert_eq!(crashed, whole, "{}: killed in pass {pass} after {writes} writes", script.name);
+                points += 1;
+            }
+        }
+    }
+    assert!(points > 1000, "{points} crash points");
+}

@@ -1,0 +1,317 @@
+//! A small world: what a decision does to a cluster, without one. Only the persisted status and the cluster survive a crash.
+
+use freethread_rollout::{
+    api::{FreeThreadRolloutSpec, FreeThreadRolloutStatus, Percent, Reason},
+    decide::{Decision, Guards, Input, Movement, PoolWanted, decide_with},
+    judge::{Blind, Finding, FindingKind},
+    observe::{
+        FreeThreadedPool, LivePool, Observation, Obstacle, Pod, Precision, RollbackNote, RouteState,
+        StandardPool,
+    },
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// `SplitMix64`: the same histories on every machine.
+pub(crate) struct Random(pub u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+    pub(crate) fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+    pub(crate) fn pick<T: Clone>(&mut self, all: &[T]) -> T {
+        all[usize::try_from(self.below(all.len() as u64)).unwrap()].clone()
+    }
+}
+
+pub(crate) struct Standard {
+    pub(crate) replicas: i32,
+    pub(crate) unready: i32,
+    pub(crate) hash: String,
+}
+
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub(crate) hash: String,
+    pub(crate) replicas: i32,
+    pub(crate) rollback: Option<RollbackNote>,
+    pub(crate) deleting: bool,
+    pub(crate) edited_by: Option<String>,
+}
+
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) spec: FreeThreadRolloutSpec,
+    pub(crate) generation: i64,
+    pub(crate) status: FreeThreadRolloutStatus,
+    pub(crate) command: Option<String>,
+    pub(crate) deleting: bool,
+    pub(crate) standard: Option<Standard>,
+    pub(crate) live: Option<Live>,
+    /// Our pods, with the time when each becomes ready.
+    pub(crate) pods: Vec<(Pod, Option<Timestamp>)>,
+    pub(crate) finding: Finding,
+    pub(crate) obstacles: Vec<Obstacle>,
+    pub(crate) random: Random,
+    /// Time that a pod takes to become ready, in milliseconds; `None`: chance.
+    pub(crate) ready_after: Option<i64>,
+    /// The API server refuses the next rise; everything else of that pass happens.
+    pub(crate) refuse_rise: bool,
+    names: u64,
+}
+
+pub(crate) fn spec(json: serde_json::Value) -> FreeThreadRolloutSpec {
+    serde_json::from_value(json).unwrap()
+}
+
+/// Three steps, the second with a pause.
+pub(crate) fn plain_spec() -> FreeThreadRolloutSpec {
+    spec(serde_json::json!({
+        "workloadRef": {"name": "orders"},
+        "freeThreaded": {"image": "orders:{tag}-ft", "warmUp": "5s"},
+        "traffic": {"podCount": {}},
+        "steps": [{"weight": 10, "hold": "10s"}, {"weight": 25, "hold": "10s", "pause": true}, {"weight": 50, "hold": "20s"}],
+        "analysis": {"preset": "fastapi-instrumentator", "errorRate": {"max": "1%"}, "blindFor": "30s"},
+        "progressDeadline": "1m",
+    }))
+}
+
+pub(crate) fn clear() -> Finding {
+    Finding {
+        kind: FindingKind::Clear,
+        reason: Reason::Stepping,
+        sentence: "no worse than the standard pool".into(),
+        evidence: Some(0.5),
+        bound: Some(100.0),
+        metrics: vec![],
+        blind: Blind::No,
+        observed: Some(Percent::from_ratio(0.1)),
+        standard_seen: true,
+    }
+}
+
+pub(crate) fn breach() -> Finding {
+    let sentence = "errors 21 % against 0.1 % on the standard pool".into();
+    Finding { kind: FindingKind::Breach, reason: Reason::ErrorRate, sentence, ..clear() }
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            spec: plain_spec(),
+            generation: 1,
+            status: FreeThreadRolloutStatus::default(),
+            command: None,
+            deleting: false,
+            standard: Some(Standard { replicas: 9, unready: 0, hash: "t1".into() }),
+            live: None,
+            pods: vec![],
+            finding: clear(),
+            obstacles: vec![],
+            random: Random(seed),
+            ready_after: None,
+            refuse_rise: false,
+            names: 0,
+        }
+    }
+
+    pub(crate) fn written(&self) -> i32 {
+        self.live.as_ref().map_or(0, |live| live.replicas)
+    }
+
+    pub(crate) fn wanted_hash(&self) -> String {
+        let standard = self.standard.as_ref().map_or("-", |standard| &standard.hash);
+        format!("{standard}/{}", freethread_rollout::decide::hash(&self.spec.free_threaded))
+    }
+
+    pub(crate) fn observe(&self) -> Observation {
+        let standard = self.standard.as_ref().map(|standard| StandardPool {
+            name: "orders".into(),
+            image: "orders:1".into(),
+            replicas: standard.replicas,
+            pods: (0..standard.replicas)
+                .map(|index| {
+                    let created = Timestamp::from_second(1_700_000_000).unwrap();
+                    let ready = (index >= standard.unready).then_some(created);
+                    pod(format!("orders-{index}"), created, ready)
+                })
+                .collect(),
+            template_hash: standard.hash.clone(),
+            autoscaler_counts_ours: None,
+        });
+        let replicas = self.standard.as_ref().map_or(0, |standard| standard.replicas);
+        let pods: Vec<Pod> = self.pods.iter().map(|(pod, _)| pod.clone()).collect();
+        let serving = i32::try_from(pods.iter().filter(|pod| pod.ready_since.is_some()).count()).unwrap();
+        Observation {
+            route: RouteState {
+                written: self.live.as_ref().map(|live| live.replicas),
+                serving,
+                standard_serving: replicas - self.standard.as_ref().map_or(0, |standard| standard.unready),
+                precision: Precision::Pods { standard: replicas, max: self.spec.free_threaded.max_replicas },
+            },
+            standard,
+            free_threaded: FreeThreadedPool {
+                name: "orders-ft".into(),
+                image: "orders:1-ft".into(),
+                live: self.live.as_ref().map(|live| LivePool {
+                    uid: "u".into(),
+                    resource_version: "1".into(),
+                    template_hash: live.hash.clone(),
+                    rollback: live.rollback.clone(),
+                    deleting: live.deleting,
+                    edited_by: live.edited_by.clone(),
+                }),
+                wanted_hash: self.wanted_hash(),
+                pods,
+                ..FreeThreadedPool::default()
+            },
+            log_signals: vec![],
+            obstacles: self.obstacles.clone(),
+            scrape_interval_ms: 1000,
+        }
+    }
+
+    pub(crate) fn input<'a>(&'a self, observation: &'a Observation) -> Input<'a> {
+        Input {
+            name: "orders",
+            spec: &self.spec,
+            generation: self.generation,
+            deleting: self.deleting,
+            command: self.command.as_deref(),
+            status: &self.status,
+            observation,
+            finding: &self.finding,
+            now: self.now,
+        }
+    }
+
+    pub(crate) fn decide(&self, guards: Guards) -> (Observation, Decision) {
+        let observation = self.observe();
+        let decision = decide_with(guards, &self.input(&observation));
+        (observation, decision)
+    }
+
+    /// The writes in their order, as many as the crash allows. Returns whether all were made.
+    pub(crate) fn act(&mut self, decision: &Decision, mut writes: usize) -> bool {
+        let mut write = || {
+            let alive = writes > 0;
+            writes = writes.saturating_sub(1);
+            alive
+        };
+        let target = &decision.target;
+        if target.movement == Movement::Fall && self.live.is_some() {
+            if !write() {
+                return false;
+            }
+            self.scale(target.pods);
+            if let (Some(live), Some(note)) = (self.live.as_mut(), &target.note) {
+                live.rollback = Some(note.clone());
+            }
+        }
+        match decision.pool {
+            PoolWanted::Leave => {}
+            PoolWanted::Apply => {
+                if !write() {
+                    return false;
+                }
+                let hash = self.wanted_hash();
+                let fresh = Live {
+                    hash: String::new(),
+                    replicas: 0,
+                    rollback: None,
+                    deleting: false,
+                    edited_by: None,
+                };
+                let live = self.live.get_or_insert(fresh);
+                if !live.deleting {
+                    live.hash = hash;
+                    live.edited_by = None;
+                }
+            }
+            PoolWanted::Remove => {
+                if self.written() == 0 && self.live.is_some() {
+                    if !write() {
+                        return false;
+                    }
+                    self.live = None;
+                }
+            }
+        }
+        let refused = std::mem::take(&mut self.refuse_rise);
+        if target.movement == Movement::Rise && self.live.is_some() && !refused {
+            if !write() {
+                return false;
+            }
+            self.scale(target.pods);
+        }
+        if self.status != decision.status {
+            if !write() {
+                return false;
+            }
+            self.status = decision.status.clone();
+        }
+        true
+    }
+
+    /// Our Deployment's replicas, and its pods with them.
+    pub(crate) fn scale(&mut self, replicas: i32) {
+        let Some(live) = self.live.as_mut() else { return };
+        live.replicas = replicas;
+        let wanted = usize::try_from(replicas).unwrap();
+        self.pods.truncate(wanted);
+        while self.pods.len() < wanted {
+            self.names += 1;
+            let created = self.now;
+            let delay = match self.ready_after {
+                Some(delay) => Some(delay),
+                None if self.random.percent(4) => None,
+                None => Some(i64::try_from(self.random.below(6000)).unwrap()),
+            };
+            let ready = delay.map(|delay| created + SignedDuration::from_millis(delay));
+            let mut pod = pod(format!("orders-ft-{}", self.names), created, None);
+            pod.trouble = ready.is_none().then(|| "ImagePullBackOff: not found".into());
+            self.pods.push((pod, ready));
+        }
+    }
+
+    pub(crate) fn tick(&mut self, millis: i64) {
+        self.now += SignedDuration::from_millis(millis.max(0));
+        for (pod, ready) in &mut self.pods {
+            if pod.ready_since.is_none() && ready.is_some_and(|ready| ready <= self.now) {
+                pod.ready_since = *ready;
+            }
+        }
+        // A Deployment that is being deleted and has no pods is gone.
+        if self.live.as_ref().is_some_and(|live| live.deleting && live.replicas == 0) {
+            self.live = None;
+        }
+    }
+
+    pub(crate) fn say(&mut self, verb: &str) {
+        self.command = Some(format!("{verb}@{}", self.now));
+    }
+}
+
+fn pod(name: String, created: Timestamp, ready_since: Option<Timestamp>) -> Pod {
+    Pod {
+        name,
+        created,
+        started: Some(created),
+        ready_since,
+        going: false,
+        restarts: 0,
+        exits: vec![],
+        trouble: None,
+        crash_loop: false,
+    }
+}

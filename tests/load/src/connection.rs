@@ -1,0 +1,282 @@
+//! One request over a new or over a persistent connection, and what became of it.
+
+use std::{
+    collections::VecDeque,
+    io::ErrorKind,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    Request, StatusCode,
+    body::Bytes,
+    client::conn::http1::{SendRequest, handshake},
+};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use tokio::net::TcpStream;
+
+use crate::Args;
+
+/// The kind of connection a request goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// A connection of its own.
+    New,
+    /// One of the persistent connections.
+    Kept,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    /// Answered with a status under 400.
+    Ok,
+    /// Answered with a status of 500 or more.
+    HttpError,
+    /// No connection could be made.
+    Refused,
+    /// No whole answer in time.
+    Timeout,
+    /// The connection broke before the answer was whole.
+    Reset,
+    /// Anything else: a status from 400 to 499, an answer that is no HTTP.
+    Other,
+}
+
+impl Outcome {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Ok, Self::HttpError, Self::Refused, Self::Timeout, Self::Reset, Self::Other];
+}
+
+/// The pool that answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Pool {
+    /// `X-Pool: standard`.
+    Standard,
+    /// `X-Pool: free-threaded`.
+    FreeThreaded,
+    /// No answer, or one that does not say.
+    None,
+}
+
+impl Pool {
+    pub(crate) const ALL: [Self; 3] = [Self::Standard, Self::FreeThreaded, Self::None];
+}
+
+/// One request's end.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) pool: Pool,
+    pub(crate) outcome: Outcome,
+    /// `X-Pod`, where there was an answer.
+    pub(crate) pod: Option<String>,
+    /// A persistent connection turned out to be closed before the request was written to it, and another one was taken.
+    pub(crate) reconnected: bool,
+}
+
+impl Answer {
+    fn failed(outcome: Outcome, reconnected: bool) -> Self {
+        Self { pool: Pool::None, outcome, pod: None, reconnected }
+    }
+}
+
+type Sender = SendRequest<Empty<Bytes>>;
+
+struct Kept {
+    sender: Sender,
+    requests: u32,
+}
+
+/// The persistent connections: those that wait for a request, and how many there are with those under way.
+#[derive(Default)]
+struct KeptPool {
+    idle: VecDeque<Kept>,
+    open: usize,
+}
+
+/// Opens connections and keeps the persistent ones.
+pub(crate) struct Connections {
+    args: Args,
+    authority: String,
+    kept: Mutex<KeptPool>,
+}
+
+impl Connections {
+    pub(crate) fn new(args: &Args) -> Self {
+        Self { args: args.clone(), authority: args.target.to_string(), kept: Mutex::default() }
+    }
+
+    /// Sends one request. Never longer than the timeout.
+    pub(crate) async fn request(&self, kind: Kind) -> Answer {
+        let timeout = Duration::from_millis(self.args.timeout_ms);
+        let attempt = async {
+            match kind {
+                Kind::New => self.over_new().await,
+                Kind::Kept => self.over_kept().await,
+            }
+        };
+        tokio::time::timeout(timeout, attempt)
+            .await
+            .unwrap_or_else(|_| Answer::failed(Outcome::Timeout, false))
+    }
+
+    async fn over_new(&self) -> Answer {
+        match self.connect().await {
+            Ok(mut sender) => match exchange(&mut sender, self.build(Kind::New)).await {
+                Exchange::Answered { answer, .. } => answer,
+                Exchange::NotWritten => Answer::failed(Outcome::Reset, false),
+            },
+            Err(outcome) => Answer::failed(outcome, false),
+        }
+    }
+
+    /// Takes the persistent connections in turn, so that all of them stay in use. One that was closed while it was idle is dropped and
+    /// the request, which was never written, goes over another. A request that *was* written is never sent again.
+    async fn over_kept(&self) -> Answer {
+        let mut reconnected = false;
+        loop {
+            let taken = self.take();
+            // However this ends, a timeout from outside included: a connection that is not put back has made room for another.
+            let mut place = Place { connections: self, held: true };
+            let fresh = taken.is_none();
+            let mut kept = match taken {
+                Some(kept) => kept,
+                None => match self.connect().await {
+                    Ok(sender) => Kept { sender, requests: 0 },
+                    Err(outcome) => return Answer::failed(outcome, reconnected),
+                },
+            };
+            match exchange(&mut kept.sender, self.build(Kind::Kept)).await {
+                Exchange::Answered { mut answer, reusable } => {
+                    kept.requests += 1;
+                    if reusable && kept.requests < self.args.kept_requests {
+                        self.lock().idle.push_back(kept);
+                        place.held = false;
+                    }
+                    answer.reconnected = reconnected;
+                    return answer;
+                }
+                Exchange::NotWritten if fresh => return Answer::failed(Outcome::Reset, reconnected),
+                Exchange::NotWritten => reconnected = true,
+            }
+        }
+    }
+
+    /// The connection that has waited longest; none while there are too few, or when all are under way.
+    fn take(&self) -> Option<Kept> {
+        let mut pool = self.lock();
+        while pool.open >= self.args.kept_connections {
+            match pool.idle.pop_front() {
+                Some(kept) if kept.sender.is_closed() => pool.open -= 1,
+                Some(kept) => return Some(kept),
+                None => break,
+            }
+        }
+        pool.open += 1;
+        None
+    }
+
+    fn lock(&self) -> MutexGuard<'_, KeptPool> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn connect(&self) -> Result<Sender, Outcome> {
+        let stream = TcpStream::connect(self.args.target).await.map_err(|e| match e.kind() {
+            ErrorKind::ConnectionReset => Outcome::Reset,
+            ErrorKind::TimedOut => Outcome::Timeout,
+            _ => Outcome::Refused,
+        })?;
+        stream.set_nodelay(true).map_err(|_| Outcome::Reset)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| Outcome::Reset)?;
+        tokio::spawn(async move {
+            // Its failures surface at the request.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    fn build(&self, kind: Kind) -> Request<Empty<Bytes>> {
+        let mut request = Request::new(Empty::new());
+        // The path and the authority were accepted at the start or give a 400: both are visible in the counts.
+        if let Ok(uri) = self.args.path.parse() {
+            *request.uri_mut() = uri;
+        }
+        if let Ok(host) = self.authority.parse() {
+            request.headers_mut().insert(hyper::header::HOST, host);
+        }
+        if kind == Kind::New {
+            request
+                .headers_mut()
+                .insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
+        }
+        request
+    }
+}
+
+/// The place of a connection in the pool, given up at the end unless the connection is put back.
+struct Place<'a> {
+    connections: &'a Connections,
+    held: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.held {
+            self.connections.lock().open -= 1;
+        }
+    }
+}
+
+enum Exchange {
+    Answered { answer: Answer, reusable: bool },
+    NotWritten,
+}
+
+async fn exchange(sender: &mut Sender, request: Request<Empty<Bytes>>) -> Exchange {
+    if sender.ready().await.is_err() {
+        return Exchange::NotWritten;
+    }
+    let failed = |outcome| Exchange::Answered { answer: Answer::failed(outcome, false), reusable: false };
+    let response = match sender.try_send_request(request).await {
+        Ok(response) => response,
+        Err(error) if error.message().is_some() => return Exchange::NotWritten,
+        Err(error) => return failed(outcome_of(error.error())),
+    };
+    let (parts, body) = response.into_parts();
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let pool = match header("x-pool") {
+        Some("standard") => Pool::Standard,
+        Some("free-threaded") => Pool::FreeThreaded,
+        _ => Pool::None,
+    };
+    let pod = header("x-pod").map(str::to_owned);
+    let reusable = header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close"));
+    let (outcome, reusable) = match body.collect().await {
+        Ok(_) => (outcome_of_status(parts.status), reusable),
+        Err(error) => (outcome_of(&error), false),
+    };
+    Exchange::Answered { answer: Answer { pool, outcome, pod, reconnected: false }, reusable }
+}
+
+fn outcome_of_status(status: StatusCode) -> Outcome {
+    match status.as_u16() {
+        ..400 => Outcome::Ok,
+        400..500 => Outcome::Other,
+        500.. => Outcome::HttpError,
+    }
+}
+
+fn outcome_of(error: &hyper::Error) -> Outcome {
+    if error.is_parse() {
+        Outcome::Other
+    } else if error.is_timeout() {
+        Outcome::Timeout
+    } else {
+        Outcome::Reset
+    }
+}

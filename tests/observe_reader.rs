@@ -1,0 +1,301 @@
+//! What a pass reads, replayed from a recording: only what is new, each request once, and nothing that would invent evidence.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use freethread_rollout::{
+    api::{Analysis, TargetLabels},
+    observe::{
+        presets::MetricPlan,
+        prometheus::{
+            AttemptKey, MetricSource, PodSamples, PodTarget, Point, Pool, QueryProblem, RawSeries, Reader,
+            Scope, Window, promql::Selector,
+        },
+    },
+};
+use futures::{FutureExt as _, future::BoxFuture};
+use serde_json::json;
+
+/// Series with labels and samples at seconds; a query gets what its name, its `=~` and `!~` on status and le, and its window let through.
+#[derive(Default)]
+struct Recording {
+    series: Mutex<Vec<(String, RawSeries)>>,
+    asked: Mutex<Vec<(String, Window)>>,
+    down: Mutex<bool>,
+}
+
+impl Recording {
+    fn add(&self, name: &str, labels: &[(&str, &str)], points: &[(i64, f64)]) {
+        let labels: BTreeMap<String, String> =
+            labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let points = points.iter().map(|(at, value)| Point { at: at * 1000, value: *value }).collect();
+        self.series.lock().unwrap().push((name.to_owned(), RawSeries { labels, points }));
+    }
+
+    fn matching(&self, selector: &Selector, pods: &[String]) -> Vec<RawSeries> {
+        let all = self.series.lock().unwrap();
+        let fits = |series: &RawSeries| {
+            let text = |label: &str| series.labels.get(label).cloned().unwrap_or_default();
+            let status =
+                selector.matchers.iter().all(|m| m.label != "status" || text("status").starts_with('5'));
+            let le = selector.matchers.iter().filter(|m| m.label == "le").all(|m| {
+                let allowed = m.value.trim_start_matches("^(?:").trim_end_matches(")$").replace('\\', "");
+                allowed.split('|').any(|le| le == text("le"))
+            });
+            pods.contains(&text("pod")) && status && le
+        };
+        all.iter()
+            .filter(|(name, series)| *name == selector.name && fits(series))
+            .map(|(_, s)| s.clone())
+            .collect()
+    }
+}
+
+impl MetricSource for Recording {
+    fn samples<'a>(
+        &'a self,
+        _: &'a Scope,
+        selector: &'a Selector,
+        pods: &'a [String],
+        window: Window,
+    ) -> BoxFuture<'a, Result<Vec<RawSeries>, QueryProblem>> {
+        async move {
+            self.asked.lock().unwrap().push((selector.name.clone(), window));
+            if *self.down.lock().unwrap() {
+                let (profile, query) = ("default".into(), selector.name.clone());
+                return Err(QueryProblem::Timeout { profile, query, within: 1 });
+            }
+            let mut found = self.matching(selector, pods);
+            for series in &mut found {
+                series.points.retain(|p| (window.from..=window.to).contains(&p.at));
+            }
+            found.retain(|series| !series.points.is_empty());
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn values<'a>(
+        &'a self,
+        _: &'a Scope,
+        selector: &'a Selector,
+        pods: &'a [String],
+        label: &'a str,
+        _: i64,
+    ) -> BoxFuture<'a, Result<Vec<String>, QueryProblem>> {
+        let found = self.matching(selector, pods).into_iter().filter_map(|mut s| s.labels.remove(label));
+        std::future::ready(Ok(found.collect())).boxed()
+    }
+}
+
+const SCRAPE: i64 = 10_000;
+const KEY: AttemptKey = AttemptKey { attempt: 1, since: 1_000_000 };
+
+fn scope() -> Scope {
+    Scope {
+        profile: "default".into(),
+        rollout: "r".into(),
+        namespace: "shop".into(),
+        labels: TargetLabels::default(),
+    }
+}
+
+fn plan(preset: &str) -> MetricPlan {
+    let analysis: Analysis = serde_json::from_value(
+        json!({"preset": preset, "errorRate": {"max": "1%"}, "latency": {"threshold": "300ms", "max": "1%"}}),
+    )
+    .unwrap();
+    MetricPlan::of(&analysis).unwrap()
+}
+
+fn pods() -> Vec<PodTarget> {
+    [("old", Pool::Standard), ("new", Pool::FreeThreaded)]
+        .map(|(name, pool)| PodTarget { name: name.into(), pool, started: 0, counted_from: 0 })
+        .into()
+}
+
+/// Both pods with requests, failures and durations as fastapi's exporter has them.
+fn fastapi() -> Arc<Recording> {
+    let recording = Arc::new(Recording::default());
+    for pod in ["old", "new"] {
+        let target = [("pod", pod), ("instance", pod), ("job", "a"), ("handler", "/x")];
+        let with = |more: &[(&'static str, &'static str)]| [&target[..], more].concat();
+        recording.add("http_requests_total", &with(&[("status", "2xx")]), &[(1000, 5.0), (1010, 7.0)]);
+        recording.add("http_requests_total", &with(&[("status", "5xx")]), &[(1010, 1.0)]);
+        for (le, value) in [("0.1", 1.0), ("0.5", 6.0), ("1.0", 7.0), ("+Inf", 8.0)] {
+            recording.add(
+                "http_request_duration_seconds_bucket",
+                &with(&[("le", le)]),
+                &[(1000, value), (1010, value)],
+            );
+        }
+        recording.add("process_start_time_seconds", &target, &[(1000, 900.0), (1010, 900.0), (1020, 900.0)]);
+    }
+    recording
+}
+
+async fn read(
+    reader: &Reader,
+    plan: &MetricPlan,
+    now: i64,
+) -> freethread_rollout::observe::prometheus::Reading {
+    reader.read(&scope(), KEY, plan, &pods(), SCRAPE, now).await
+}
+
+fn of<'a>(samples: &'a [PodSamples], pod: &str) -> &'a PodSamples {
+    samples.iter().find(|samples| samples.pod == pod).unwrap()
+}
+
+fn coefficients(samples: &PodSamples) -> Vec<(f64, f64, usize)> {
+    samples.series.iter().map(|series| (series.n, series.k, series.points.len())).collect()
+}
+
+#[tokio::test]
+async fn requests_failures_and_slow_ones() {
+    let reader = Reader::new(fastapi());
+    let reading = read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await;
+    let errors = reading.errors.unwrap();
+    assert!(errors.caught_up && errors.until == 1_015_000);
+    let samples = errors.samples.unwrap();
+    assert_eq!((of(&samples, "old").pool, of(&samples, "new").pool), (Pool::Standard, Pool::FreeThreaded));
+    assert_eq!(coefficients(of(&samples, "new")), [(1.0, 0.0, 2), (1.0, 1.0, 1)]);
+    assert_eq!(of(&samples, "new").process_start.len(), 2, "no scrape that the counters do not have");
+
+    let latency = reading.latency.unwrap();
+    let boundary = latency.boundary.unwrap();
+    assert!(
+        (boundary.bucket - 0.5).abs() < 1e-12
+            && (boundary.wanted - 0.3).abs() < 1e-12
+            && !boundary.is_exact()
+    );
+    assert_eq!(coefficients(of(&latency.samples.unwrap(), "new")), [(1.0, 1.0, 2), (0.0, -1.0, 2)]);
+}
+
+#[tokio::test]
+async fn only_what_is_new_is_asked_for_and_an_outage_loses_nothing() {
+    let recording = fastapi();
+    let reader = Reader::new(recording.clone());
+    let plan = plan("fastapi-instrumentator");
+    let asked = |name: &str| {
+        let all = std::mem::take(&mut *recording.asked.lock().unwrap());
+        let (_, window) = all.into_iter().find(|(asked, _)| asked == name).unwrap();
+        (window.from, window.to)
+    };
+    read(&reader, &plan, 1_015_000).await;
+    assert_eq!(asked("http_requests_total"), (1_000_000 - 21_000, 1_015_000), "from before the attempt");
+    *recording.down.lock().unwrap() = true;
+    let reading = read(&reader, &plan, 1_020_000).await;
+    assert!(matches!(reading.errors.unwrap().samples, Err(QueryProblem::Timeout { .. })));
+    assert_eq!(asked("http_requests_total"), (1_015_000 - 21_000, 1_020_000));
+    *recording.down.lock().unwrap() = false;
+    read(&reader, &plan, 1_025_000).await;
+    assert_eq!(asked("http_requests_total"), (1_015_000 - 21_000, 1_025_000), "the failed stretch again");
+    read(&reader, &plan, 1_020_000).await;
+    assert_eq!(asked("http_requests_total"), (1_020_000 - 21_000, 1_020_000), "a clock set back");
+    reader.forget("r");
+    read(&reader, &plan, 1_025_000).await;
+    assert_eq!(asked("http_requests_total").0, 1_000_000 - 21_000);
+}
+
+#[tokio::test]
+async fn a_long_attempt_is_replayed_hour_by_hour() {
+    let recording = fastapi();
+    let reader = Reader::new(recording.clone());
+    let plan = plan("fastapi-instrumentator");
+    let now = KEY.since + 2 * 3_600_000 + 60_000;
+    let mut steps = Vec::new();
+    for _ in 0..3 {
+        let errors = read(&reader, &plan, now).await.errors.unwrap();
+        steps.push((errors.until - KEY.since, errors.caught_up));
+    }
+    assert_eq!(steps, [(3_600_000, false), (7_200_000, false), (7_260_000, true)]);
+}
+
+#[tokio::test]
+async fn no_series_at_all_is_a_problem_that_says_the_query() {
+    let reader = Reader::new(Arc::new(Recording::default()));
+    let errors = read(&reader, &plan("starlette-exporter"), 1_015_000).await.errors.unwrap();
+    let problem = errors.samples.unwrap_err().to_string();
+    assert!(problem.contains("has no samples of starlette_requests_total{namespace=\"shop\""), "{problem}");
+}
+
+#[tokio::test]
+async fn a_scrape_between_two_questions_counts_no_failure_without_its_request() {
+    let recording = Arc::new(Recording::default());
+    let labels = [("pod", "new"), ("instance", "i"), ("queue_name", "q")];
+    recording.add("dramatiq_messages_total", &labels, &[(1000, 5.0), (1010, 7.0)]);
+    recording.add("dramatiq_message_errors_total", &labels, &[(1000, 1.0), (1010, 1.0), (1012, 3.0)]);
+    let reader = Reader::new(recording);
+    let errors = read(&reader, &plan("dramatiq"), 1_015_000).await.errors.unwrap().samples.unwrap();
+    assert_eq!(coefficients(of(&errors, "new")), [(1.0, 0.0, 2), (0.0, 1.0, 2)]);
+    assert!(of(&errors, "old").series.is_empty());
+}
+
+#[tokio::test]
+async fn two_scrapers_of_one_pod_count_once_and_a_sidecar_is_not_its_process() {
+    let recording = fastapi();
+    let twin = [("pod", "new"), ("instance", "new"), ("job", "b"), ("handler", "/x"), ("status", "2xx")];
+    recording.add("http_requests_total", &twin, &[(1003, 6.0)]);
+    recording.add("process_start_time_seconds", &[("pod", "new"), ("instance", "a-sidecar")], &[(1000, 5.0)]);
+    let reader = Reader::new(recording);
+    let reading = read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await;
+    let samples = reading.errors.unwrap().samples.unwrap();
+    assert_eq!(coefficients(of(&samples, "new")), [(1.0, 0.0, 2), (1.0, 1.0, 1)]);
+    assert!(of(&samples, "new").process_start.iter().all(|p| (p.value - 900.0).abs() < 1e-9));
+    assert!(
+        of(&samples, "new").series.iter().all(|series| !series.id.contains("job")),
+        "the scraper is no part of a name"
+    );
+}
+
+#[tokio::test]
+async fn a_pod_without_a_request_yet_is_known_to_be_scraped() {
+    let recording = fastapi();
+    recording
+        .series
+        .lock()
+        .unwrap()
+        .retain(|(name, series)| name == "process_start_time_seconds" || series.labels["pod"] == "old");
+    let reader = Reader::new(recording);
+    let samples =
+        read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await.errors.unwrap().samples.unwrap();
+    let new = of(&samples, "new");
+    assert!(new.series.is_empty() && !new.process_start.is_empty());
+}
+
+#[tokio::test]
+async fn a_count_without_its_bucket_makes_nothing_slow() {
+    let recording = fastapi();
+    recording.series.lock().unwrap().retain(|(_, series)| {
+        series.labels["pod"] != "new" || series.labels.get("le").is_none_or(|le| le == "+Inf")
+    });
+    recording.add(
+        "http_request_duration_seconds_bucket",
+        &[("pod", "new"), ("instance", "new"), ("job", "a"), ("handler", "/x"), ("le", "2.5")],
+        &[(1000, 1.0)],
+    );
+    let reader = Reader::new(recording.clone());
+    let latency = read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await.latency.unwrap();
+    let problem = latency.samples.unwrap_err().to_string();
+    assert!(problem.contains("none that both pools have") || problem.contains("+Inf"), "{problem}");
+
+    // One pool alone is asked for with its own boundary; the other's pods then have no counts instead of slow ones.
+    let only_old: Vec<PodTarget> = pods().into_iter().filter(|pod| pod.name == "old").collect();
+    let plan = plan("fastapi-instrumentator");
+    let alone = reader.read(&scope(), KEY, &plan, &only_old, SCRAPE, 1_015_000).await.latency.unwrap();
+    assert_eq!(coefficients(&alone.samples.unwrap()[0]), [(1.0, 1.0, 2), (0.0, -1.0, 2)]);
+}
+
+#[test]
+fn the_boundary_is_the_next_one_above_and_never_infinity() {
+    use freethread_rollout::observe::prometheus::boundary;
+    let les = |texts: &[&str]| texts.iter().map(|le| (*le).to_owned()).collect::<Vec<_>>();
+    let found = boundary(&les(&["+Inf", "0.1", "1.0", "1", "0.3", "5"]), 0.3).unwrap();
+    assert!(found.is_exact() && found.le == ["0.3"]);
+    let found = boundary(&les(&["0.1", "1.0", "1", "5"]), 0.3).unwrap();
+    assert!(!found.is_exact() && found.le == ["1.0", "1"]);
+    assert_eq!(boundary(&les(&["0.1", "+Inf", "x"]), 0.3), None);
+}

@@ -1,0 +1,217 @@
+//! Plays scenarios on a real cluster: pods, interpreters, Prometheus, the operator as users install it.
+//!
+//! A scenario is data: a folder of `tests/scenarios` with a `scenario.yaml` (see its README for the words). It is played in a namespace of its
+//! own, talks to nothing but the API server, and waits on conditions with a deadline, never on a clock.
+
+mod cluster;
+mod dump;
+mod expect;
+mod load;
+mod play;
+mod show;
+mod stage;
+mod vocabulary;
+mod world;
+
+use std::{
+    fmt::Display,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use cluster::Cluster;
+use play::Play;
+use stage::Stage;
+use vocabulary::Scenario;
+
+/// An error is a sentence for people: what was done or expected, and what was seen.
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// Puts what was done before what went wrong.
+pub(crate) fn context<E: Display>(what: &str) -> impl FnOnce(E) -> Error {
+    move |error| format!("{what}: {error}").into()
+}
+
+/// The scenario that is shown while it plays.
+const DEMO: &str = "demo";
+
+/// Plays scenarios, by name or all of them. `OPERATOR=off` plays them without an operator: then they must fail.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Folders of the scenarios. `demo` is shown while it plays.
+    names: Vec<String>,
+    /// All scenarios but the demo.
+    #[arg(long)]
+    all: bool,
+    /// List the scenarios and end.
+    #[arg(long)]
+    list: bool,
+    /// Keep the namespaces.
+    #[arg(long)]
+    keep: bool,
+    /// Where the scenarios are.
+    #[arg(long, default_value = "tests/scenarios")]
+    directory: PathBuf,
+    /// Where the reports of failures go.
+    #[arg(long, default_value = "target/scenarios")]
+    out: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Args::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(args: &Args) -> Result<bool> {
+    let known = names(&args.directory)?;
+    let names: Vec<String> = if args.all {
+        known.iter().filter(|name| *name != DEMO).cloned().collect()
+    } else {
+        args.names.clone()
+    };
+    if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
+        return Err(format!("no scenario {unknown}; there are {}", known.join(", ")).into());
+    }
+    // All are read before the first is played: a typo in the last should not cost half an hour.
+    let scenarios = known
+        .iter()
+        .map(|name| Scenario::read(&args.directory.join(name)))
+        .collect::<Result<Vec<Scenario>>>()?;
+    if args.list {
+        for scenario in &scenarios {
+            println!("{:<16} {}", scenario.name, scenario.setting.description);
+        }
+        return Ok(true);
+    }
+    if names.is_empty() {
+        return Err("name a scenario, or say --all; --list shows them".into());
+    }
+    let cluster = Cluster::connect().await?;
+    let (mut passed, mut failed) = (0, 0);
+    for name in &names {
+        let Some(scenario) = scenarios.iter().find(|scenario| &scenario.name == name) else { continue };
+        let line = if name == DEMO { "demo".to_owned() } else { format!("scenario {name}") };
+        match perform(&cluster, scenario, args).await {
+            Ok(measured) => {
+                println!("{line}: PASS {measured}");
+                passed += 1;
+            }
+            Err(Failed { why, interrupted }) => {
+                println!("{line}: FAIL {why}");
+                failed += 1;
+                if interrupted {
+                    break;
+                }
+            }
+        }
+    }
+    if names.len() > 1 {
+        println!("{passed} passed, {failed} failed");
+    }
+    Ok(failed == 0)
+}
+
+struct Failed {
+    why: String,
+    interrupted: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { why: error.to_string(), interrupted: false }
+    }
+}
+
+/// Plays one scenario, writes a report if it fails, and leaves nothing behind.
+async fn perform(cluster: &Cluster, scenario: &Scenario, args: &Args) -> std::result::Result<String, Failed> {
+    println!("\n{}: {}", scenario.name, scenario.setting.description);
+    let mut stage = Stage::open(cluster, scenario, &args.directory).await?;
+    let mut interrupted = false;
+    let played = tokio::select! {
+        played = play_on(&mut stage, scenario) => played,
+        _ = tokio::signal::ctrl_c() => {
+            interrupted = true;
+            Err("interrupted".into())
+        }
+    };
+    let played = match played {
+        Ok(measured) => Ok(measured),
+        Err(error) => {
+            let report = dump::write(&stage, &scenario.name, &error.to_string(), &args.out).await;
+            let report = report.unwrap_or_else(|error| format!("could not be written: {error}"));
+            Err(format!("{error} (report: {report})"))
+        }
+    };
+    let struck = stage.strike(args.keep).await;
+    match (played, struck) {
+        (Ok(measured), Ok(())) => Ok(measured),
+        (Ok(_), Err(error)) => Err(Failed { why: format!("cleaning up: {error}"), interrupted }),
+        (Err(why), Ok(())) => Err(Failed { why, interrupted }),
+        (Err(why), Err(error)) => Err(Failed { why: format!("{why}; cleaning up: {error}"), interrupted }),
+    }
+}
+
+async fn play_on(stage: &mut Stage, scenario: &Scenario) -> Result<String> {
+    let shown = scenario.name == DEMO;
+    stage.furnish(scenario).await?;
+    let _show = shown.then(|| Aborted(tokio::spawn(show::live(stage.world.clone(), stage.load.clone()))));
+    let mut play = Play::new(stage);
+    for (index, step) in scenario.steps.iter().enumerate() {
+        let headline = play::headline(step);
+        if shown {
+            println!("  ----- {headline}");
+        }
+        let place = format!("step {} ({headline})", index + 1);
+        let seen = play.step(step).await.map_err(context(&place))?;
+        if !shown {
+            println!("  {:6.1} s  {headline}: {seen}", play.started.elapsed().as_secs_f64());
+        }
+    }
+    if shown { demo_line(&mut play).await } else { Ok(play.measured.join("; ")) }
+}
+
+/// `rolled back <seconds> s after the breach, <n> bad requests of <m>`.
+async fn demo_line(play: &mut Play<'_>) -> Result<String> {
+    let Some((fault, _)) = play.disturbed else { return Err("the demo broke nothing".into()) };
+    let total = play.read_counts().await?.total;
+    let state = play.stage.world.now();
+    let gone = state.timeline.iter().find(|moment| moment.at > fault && moment.view.free_threaded_ready == 0);
+    let Some(gone) = gone else { return Err("the free-threaded pool still has endpoints".into()) };
+    let seconds = (gone.at - fault).as_secs_f64();
+    Ok(format!(
+        "rolled back {seconds:.1} s after the breach, {} bad requests of {}",
+        total.failed, total.answered
+    ))
+}
+
+/// A task that ends with its handle.
+struct Aborted(tokio::task::JoinHandle<()>);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Folders with a scenario, in order.
+fn names(directory: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|e| format!("{}: {e}", directory.display()))? {
+        let path = entry?.path();
+        if path.join("scenario.yaml").exists() {
+            names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,394 @@
+//! Plays the steps of a scenario.
+
+use std::time::Duration;
+
+use freethread_rollout::api::{ANNOTATION_COMMAND, Span, pool_name};
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, DynamicObject, PropagationPolicy},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    Result,
+    cluster::within,
+    context, expect,
+    load::{Checked, Counts, PERIOD},
+    stage::{NAME, Stage},
+    vocabulary::{
+        Delete, ExpectedCounts, ExpectedGone, ExpectedNext, Fault, Kill, Patch, Pool, Propagation, Scale,
+        Since, Step, Which,
+    },
+};
+
+/// Port of the example service.
+const SERVICE_PORT: u16 = 8080;
+
+/// A scenario under way.
+pub(crate) struct Play<'a> {
+    pub(crate) stage: &'a mut Stage,
+    pub(crate) started: Instant,
+    /// When something was last done to it, and what.
+    pub(crate) disturbed: Option<(Instant, &'static str)>,
+    /// What the expectations measured, in words.
+    pub(crate) measured: Vec<String>,
+    /// The counts as last read: the load generator goes with its namespace.
+    pub(crate) counts: Option<Counts>,
+    /// Where the last deletion stands in the timeline.
+    deleted_from: usize,
+}
+
+impl<'a> Play<'a> {
+    pub(crate) fn new(stage: &'a mut Stage) -> Self {
+        Self {
+            stage,
+            started: Instant::now(),
+            disturbed: None,
+            measured: Vec::new(),
+            counts: None,
+            deleted_from: 0,
+        }
+    }
+
+    /// Plays one step and says what was seen or done.
+    pub(crate) async fn step(&mut self, step: &Step) -> Result<String> {
+        let seen = match step {
+            Step::Wait(expected) => {
+                let deadline = after(Instant::now(), expected.within);
+                self.stage.world.until(deadline, |state| expect::status(expected, state)).await?
+            }
+            Step::Expect(expected) => {
+                let deadline = self.deadline(expected.within);
+                let seen = self.stage.world.until(deadline, |state| expect::status(expected, state)).await?;
+                self.note(expect::short(expected));
+                seen
+            }
+            Step::ExpectEndpoints(expected) => {
+                let deadline = self.deadline(expected.within);
+                let seen = self
+                    .stage
+                    .world
+                    .until(deadline, |state| expect::endpoints(expected, &state.view()))
+                    .await?;
+                self.note(seen.clone());
+                seen
+            }
+            Step::ExpectHistory(expected) => {
+                let deadline = after(Instant::now(), Some(Span::from_secs(2)));
+                self.stage.world.until(deadline, |state| expect::history(expected, state)).await?
+            }
+            Step::ExpectEvent(expected) => {
+                let deadline = after(Instant::now(), Some(expected.within));
+                let seen = self.stage.world.until(deadline, |state| expect::event(expected, state)).await?;
+                self.measured.push(seen.clone());
+                seen
+            }
+            Step::ExpectObject(expected) => {
+                let deadline = after(Instant::now(), Some(expected.within));
+                self.stage.world.until(deadline, |state| expect::object(expected, state)).await?
+            }
+            Step::ExpectOrder(order) => {
+                let seen = expect::order(order, &self.stage.world.now().timeline[self.deleted_from..])?;
+                self.measured.push(seen.clone());
+                seen
+            }
+            Step::ExpectCounts(expected) => self.expect_counts(expected).await?,
+            Step::ExpectNext(expected) => self.expect_next(expected).await?,
+            Step::ExpectGone(expected) => self.expect_gone(expected).await?,
+            Step::Never(forbidden) => {
+                self.stage.world.forbid(forbidden.clone());
+                "watched from here on".into()
+            }
+            Step::Lift => {
+                self.stage.world.guard()?;
+                self.stage.world.lift();
+                "it never happened".into()
+            }
+            doing => self.act(doing).await?,
+        };
+        self.stage.world.guard()?;
+        Ok(seen)
+    }
+
+    async fn act(&mut self, step: &Step) -> Result<String> {
+        match step {
+            Step::Fault(fault) => self.fault(fault).await,
+            Step::Kill(Kill { operator: Which::Leader }) => {
+                self.disturb("kill").await;
+                self.stage.kill_leader().await
+            }
+            Step::Scale(scale) => self.scale(scale).await,
+            Step::Patch(patch) => self.patch(patch).await,
+            Step::Apply(name) => {
+                self.stage.apply(name).await?;
+                Ok(name.clone())
+            }
+            Step::Delete(delete) => self.delete(delete).await,
+            Step::Command(verb) => {
+                self.disturb("command").await;
+                let command = format!("{verb}@{:.0}", jiff::Timestamp::now());
+                let set = json!({"metadata": {"annotations": {ANNOTATION_COMMAND: command}}});
+                self.stage
+                    .cluster
+                    .patch(&self.stage.namespace, "FreeThreadRollout", NAME, "kubectl-freethread", &set)
+                    .await?;
+                Ok(command)
+            }
+            Step::Rate(rps) => {
+                self.stage.load.rate(*rps).await?;
+                Ok(format!("{rps} requests a second"))
+            }
+            Step::Mark(name) => {
+                self.stage.load.mark(name).await?;
+                Ok(String::new())
+            }
+            other => Err(format!("the runner has no way to do {other:?}").into()),
+        }
+    }
+
+    /// Notes that something is done now, and counts from here.
+    async fn disturb(&mut self, what: &'static str) {
+        // Without a mark the counts since then would be wrong, and the expectations about them say so.
+        if let Err(error) = self.stage.load.mark(what).await {
+            println!("  (no mark at the {what}: {error})");
+        }
+        self.disturbed = Some((Instant::now(), what));
+    }
+
+    async fn fault(&mut self, fault: &Fault) -> Result<String> {
+        self.disturb("fault").await;
+        let pods = {
+            let state = self.stage.world.now();
+            let mut pods = Vec::new();
+            for (pool, free_threaded) in [(Pool::Standard, false), (Pool::FreeThreaded, true)] {
+                if fault.pool == pool || fault.pool == Pool::None {
+                    pods.extend(
+                        state.pods_of(free_threaded).into_iter().take(fault.pods.unwrap_or(usize::MAX)),
+                    );
+                }
+            }
+            pods
+        };
+        if pods.is_empty() {
+            return Err(format!("the {} pool has no running pod", fault.pool.word()).into());
+        }
+        let tell = |pod: String| {
+            let (cluster, namespace) = (&self.stage.cluster, &self.stage.namespace);
+            async move {
+                let told = cluster.to_pod(namespace, &pod, SERVICE_PORT, "/faults", Some(&fault.set)).await;
+                told.map_err(|error| format!("fault of pod {pod}: {error}"))
+            }
+        };
+        // A pod that is told to crash may not get to its answer.
+        let deadly = fault.set.as_object().is_some_and(|set| {
+            set.keys().any(|key| key.starts_with("crash") || key == "oom" || key == "hang")
+        });
+        for told in join_all(pods.iter().cloned().map(tell)).await {
+            if let Err(error) = told
+                && !deadly
+            {
+                return Err(error.into());
+            }
+        }
+        Ok(format!("told {}", pods.join(", ")))
+    }
+
+    async fn patch(&mut self, patch: &Patch) -> Result<String> {
+        self.disturb("patch").await;
+        let Patch { kind, name, manager, set } = patch;
+        let patched = self.stage.cluster.patch(&self.stage.namespace, kind, name, manager, set).await?;
+        if kind == "Deployment" {
+            // What comes next looks at what the watch shows: it must not be from before the patch.
+            let deadline = after(Instant::now(), Some(Span::from_secs(10)));
+            self.stage.world.until(deadline, |state| expect::seen_since(name, patched, state)).await?;
+        }
+        Ok(format!("as {manager}"))
+    }
+
+    async fn scale(&mut self, scale: &Scale) -> Result<String> {
+        self.disturb("scale").await;
+        match scale {
+            Scale::Standard(replicas) => {
+                let had = self.stage.cluster.scale(&self.stage.namespace, NAME, *replicas).await?;
+                Ok(format!("standard pool from {had} to {replicas}"))
+            }
+            Scale::Prometheus(replicas) => {
+                let (namespace, name) = self.stage.cluster.prometheus().await?;
+                self.stage.scale_for_now(namespace, name, *replicas).await?;
+                Ok(format!("Prometheus to {replicas}"))
+            }
+            Scale::Operator(replicas) => {
+                let name = self.stage.cluster.operator().await?;
+                let namespace = self.stage.cluster.operator_namespace.clone();
+                self.stage.scale_for_now(namespace, name, *replicas).await?;
+                Ok(format!("operator to {replicas}"))
+            }
+        }
+    }
+
+    async fn delete(&mut self, delete: &Delete) -> Result<String> {
+        self.read_counts().await?;
+        self.disturb("delete").await;
+        self.deleted_from = self.stage.world.now().timeline.len();
+        let client = self.stage.cluster.client.clone();
+        let rollouts = |name: &str| (name.to_owned(), "freethreading.dev", "v1alpha1", "FreeThreadRollout");
+        let ((name, group, version, kind), propagation) = match delete {
+            Delete::Rollout(propagation) => (rollouts(NAME), propagation),
+            Delete::Pool(propagation) => ((pool_name(NAME), "apps", "v1", "Deployment"), propagation),
+            Delete::Standard(propagation) => ((NAME.to_owned(), "apps", "v1", "Deployment"), propagation),
+            Delete::Namespace(propagation) => {
+                let namespaces: Api<Namespace> = Api::all(client);
+                within(namespaces.delete(&self.stage.namespace, &params(*propagation))).await?;
+                return Ok(format!("namespace, {propagation:?}"));
+            }
+        };
+        let resource =
+            kube::api::ApiResource::from_gvk(&kube::api::GroupVersionKind::gvk(group, version, kind));
+        let api: Api<DynamicObject> = Api::namespaced_with(client, &self.stage.namespace, &resource);
+        within(api.delete(&name, &params(*propagation)))
+            .await
+            .map_err(context(&format!("delete {kind} {name}")))?;
+        Ok(format!("{kind} {name}, {propagation:?}"))
+    }
+
+    /// Reads the counts and remembers them.
+    pub(crate) async fn read_counts(&mut self) -> Result<Counts> {
+        let counts = self.stage.load.counts().await?;
+        self.counts = Some(counts.clone());
+        Ok(counts)
+    }
+
+    async fn expect_counts(&mut self, expected: &ExpectedCounts) -> Result<String> {
+        let deadline = after(Instant::now(), expected.within);
+        loop {
+            self.stage.world.guard()?;
+            let counts = self.read_counts().await?;
+            match expected.check(&counts) {
+                Checked::Met(seen) => {
+                    let since =
+                        if expected.since == Since::Mark { self.since_words() } else { String::new() };
+                    self.measured.push(format!("{seen}{since}"));
+                    return Ok(seen);
+                }
+                Checked::Broken(seen) => return Err(seen.into()),
+                Checked::NotYet(seen) if Instant::now() > deadline => return Err(seen.into()),
+                Checked::NotYet(_) => tokio::time::sleep(PERIOD).await,
+            }
+        }
+    }
+
+    async fn expect_next(&mut self, expected: &ExpectedNext) -> Result<String> {
+        let deadline = after(Instant::now(), Some(expected.within));
+        self.stage.load.mark("next").await?;
+        loop {
+            self.stage.world.guard()?;
+            let tally = self.read_counts().await?.window;
+            let pool = tally.pool(expected.pool);
+            let (new, kept) = pool.by_connection();
+            let seen = format!(
+                "{new} over new and {kept} over persistent connections by the {} pool",
+                expected.pool.word()
+            );
+            if pool.answered != tally.answered || tally.failed > 0 {
+                return Err(format!(
+                    "not all the next requests were answered well by one pool: {}",
+                    tally.describe()
+                )
+                .into());
+            }
+            if tally.answered >= expected.answers && new > 0 && kept > 0 {
+                let seen = format!("the next {} requests were answered, {seen}", tally.answered);
+                self.measured.push(seen.clone());
+                return Ok(seen);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("only {seen}").into());
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+
+    async fn expect_gone(&mut self, expected: &ExpectedGone) -> Result<String> {
+        let deadline = self.deadline(expected.within);
+        let world = self.stage.world.clone();
+        if expected.rollout || expected.pool {
+            world.until(deadline, |state| expect::gone(expected, &state.view())).await?;
+        }
+        if expected.namespace {
+            let namespaces: Api<Namespace> = Api::all(self.stage.cluster.client.clone());
+            if let Some(found) = within(namespaces.get_opt(&self.stage.namespace)).await? {
+                let patience = deadline.saturating_duration_since(Instant::now());
+                self.stage.until_namespace_gone(found.uid().unwrap_or_default(), patience).await?;
+            }
+        }
+        self.note("gone".into());
+        Ok("gone".into())
+    }
+
+    /// From the last disturbance on; from now on if there was none.
+    fn deadline(&self, within: Option<Span>) -> Instant {
+        after(self.disturbed.map_or_else(Instant::now, |(at, _)| at), within)
+    }
+
+    fn since_words(&self) -> String {
+        self.disturbed.map(|(_, what)| format!(" since the {what}")).unwrap_or_default()
+    }
+
+    /// Notes what was measured, and how long after the last disturbance.
+    fn note(&mut self, what: String) {
+        self.measured.push(match self.disturbed {
+            Some((at, disturbance)) => {
+                format!("{what} {:.1} s after the {disturbance}", at.elapsed().as_secs_f64())
+            }
+            None => what,
+        });
+    }
+}
+
+fn after(start: Instant, within: Option<Span>) -> Instant {
+    let millis = within.map_or(0, Span::millis);
+    start + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+fn params(propagation: Propagation) -> DeleteParams {
+    let policy = match propagation {
+        Propagation::Background => PropagationPolicy::Background,
+        Propagation::Foreground => PropagationPolicy::Foreground,
+        Propagation::Orphan => PropagationPolicy::Orphan,
+    };
+    DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() }
+}
+
+/// A step in words, for the one who watches.
+pub(crate) fn headline(step: &Step) -> String {
+    let (word, rest): (&str, Value) = match step {
+        Step::Wait(expected) => ("wait", json!(expect::short(expected))),
+        Step::Expect(expected) => ("expect", json!(expect::short(expected))),
+        Step::Fault(fault) => ("fault", json!(format!("{} {}", fault.pool.word(), fault.set))),
+        Step::Kill(_) => ("kill", json!("the operator that leads")),
+        Step::Scale(_) => ("scale", Value::Null),
+        Step::Patch(patch) => ("patch", json!(format!("{} {}", patch.kind, patch.name))),
+        Step::Apply(_) => ("apply", Value::Null),
+        Step::Delete(_) => ("delete", Value::Null),
+        Step::Command(_) => ("command", Value::Null),
+        Step::Rate(_) => ("rate", Value::Null),
+        Step::Mark(name) => ("mark", json!(name)),
+        Step::ExpectCounts(_) => ("expect-counts", Value::Null),
+        Step::ExpectNext(_) => ("expect-next", Value::Null),
+        Step::ExpectEndpoints(_) => ("expect-endpoints", Value::Null),
+        Step::ExpectGone(_) => ("expect-gone", Value::Null),
+        Step::ExpectOrder(_) => ("expect-order", Value::Null),
+        Step::ExpectHistory(_) => ("expect-history", Value::Null),
+        Step::ExpectEvent(_) => ("expect-event", Value::Null),
+        Step::ExpectObject(_) => ("expect-object", Value::Null),
+        Step::Never(_) => ("never", Value::Null),
+        Step::Lift => ("lift", Value::Null),
+    };
+    match rest {
+        Value::String(rest) => format!("{word} {rest}"),
+        _ => word.to_owned(),
+    }
+}

@@ -1,0 +1,296 @@
+//! The stage of a scenario: a namespace of its own with the example service and the load generator, and the way to leave nothing behind.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use freethread_rollout::api::{FreeThreadRollout, Reason};
+use k8s_openapi::api::core::v1::{Namespace, Service};
+use kube::{
+    Api, ResourceExt as _,
+    api::DeleteParams,
+    runtime::{conditions::is_deleted, wait::await_condition},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    Result,
+    cluster::{Cluster, within},
+    context,
+    load::{self, Load},
+    vocabulary::{Scenario, Setting, Step, yaml, yaml_documents},
+    world::World,
+};
+
+/// Name of the service, its Deployment and the rollout.
+pub(crate) const NAME: &str = "orders";
+/// The pod that can kill processes of its node.
+const KILLER: &str = "killer";
+const KILLER_PORT: u16 = 9001;
+
+/// A namespace, set up.
+pub(crate) struct Stage {
+    pub(crate) cluster: Cluster,
+    pub(crate) namespace: String,
+    pub(crate) world: Arc<World>,
+    pub(crate) load: Load,
+    pub(crate) folder: PathBuf,
+    /// The rollout's manifest.
+    rollout: Value,
+    /// Deployments (namespace, name, replicas) that get their replicas back at the end.
+    restore: Vec<(String, String, i32)>,
+}
+
+impl Stage {
+    /// Creates the namespace. Nothing is in it yet, so that what fails later can be cleaned up.
+    pub(crate) async fn open(cluster: &Cluster, scenario: &Scenario, directory: &Path) -> Result<Self> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let namespace = format!("scenario-{}-{:x}", scenario.name, since.as_secs() % 0x10_0000);
+        let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        cluster.apply("", &manifest).await?;
+        Ok(Self {
+            cluster: cluster.clone(),
+            world: World::watch(&cluster.client, &namespace),
+            load: Load { cluster: cluster.clone(), namespace: namespace.clone() },
+            folder: directory.join(&scenario.name),
+            rollout: rollout(&scenario.setting, directory)?,
+            restore: Vec::new(),
+            namespace,
+        })
+    }
+
+    /// Deploys the service with its standard pool, waits until it is ready, starts the load, applies the rollout.
+    pub(crate) async fn furnish(&mut self, scenario: &Scenario) -> Result<()> {
+        if std::env::var("OPERATOR").is_ok_and(|value| value == "off") {
+            let name = self.cluster.operator().await?;
+            let namespace = self.cluster.operator_namespace.clone();
+            println!("  OPERATOR=off: the operator is scaled to 0 for this scenario");
+            self.scale_for_now(namespace, name, 0).await?;
+        }
+        for manifest in service(&scenario.setting)? {
+            self.cluster.apply(&self.namespace, &manifest).await?;
+        }
+        for name in &scenario.setting.manifests {
+            self.apply(name).await?;
+        }
+        if scenario.steps.iter().any(|step| matches!(step, Step::Kill(_))) {
+            self.place_killer().await?;
+        }
+        let replicas = usize::try_from(scenario.setting.standard.replicas).unwrap_or(0);
+        self.world
+            .until(Instant::now() + Duration::from_mins(3), |state| {
+                let ready = state.view().standard_ready;
+                if ready == replicas {
+                    Ok(String::new())
+                } else {
+                    Err(format!("{ready} of {replicas} standard pods are ready"))
+                }
+            })
+            .await
+            .map_err(context("the service does not start"))?;
+        self.start_load(scenario.setting.rps).await?;
+        self.apply("rollout").await
+    }
+
+    /// Applies a manifest of the scenario's folder, or the rollout.
+    pub(crate) async fn apply(&self, name: &str) -> Result<()> {
+        if name == "rollout" {
+            return self.cluster.apply(&self.namespace, &self.rollout).await;
+        }
+        for manifest in yaml_documents(&self.folder.join(name))? {
+            self.cluster.apply(&self.namespace, &manifest).await?;
+        }
+        Ok(())
+    }
+
+    async fn start_load(&self, rps: f64) -> Result<()> {
+        let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        let service = within(services.get(NAME)).await.map_err(context("the service"))?;
+        let spec = service.spec.unwrap_or_default();
+        let address = spec.cluster_ip.unwrap_or_default();
+        let port = spec.ports.unwrap_or_default().first().map_or(8080, |port| port.port);
+        let image = std::env::var("LOAD_IMAGE").unwrap_or_else(|_| "registry.example/load:test".into());
+        let args = [format!("--target={address}:{port}"), format!("--rps={rps}")];
+        self.cluster
+            .apply(&self.namespace, &pod(load::POD, &image, &json!({"args": args}), &json!({})))
+            .await?;
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            match self.load.counts().await {
+                Ok(counts) if counts.total.answered > 0 => return Ok(()),
+                Err(error) if Instant::now() > deadline => {
+                    return Err(format!("the load generator does not start: {error}").into());
+                }
+                Ok(_) if Instant::now() > deadline => return Err("the load generator gets no answers".into()),
+                _ => tokio::time::sleep(load::PERIOD).await,
+            }
+        }
+    }
+
+    /// Kills the operator that leads: its process at once, then its pod, so that it does not come back under its old name.
+    pub(crate) async fn kill_leader(&self) -> Result<String> {
+        let leader = self.cluster.leader().await?;
+        let body = json!({"pod": leader.pod});
+        let killed = self.cluster.to_pod(&self.namespace, KILLER, KILLER_PORT, "/kill", Some(&body)).await?;
+        if killed.trim() == "0" {
+            return Err(format!("no process of pod {} was found on its node", leader.pod).into());
+        }
+        self.cluster.delete_now(&self.cluster.operator_namespace, &leader.pod).await?;
+        Ok(format!("killed {} ({} processes)", leader.pod, killed.trim()))
+    }
+
+    /// A pod on the leader's node that sees all processes there. Ready beforehand: the kill must not take its time to start.
+    async fn place_killer(&self) -> Result<()> {
+        let leader = self.cluster.leader().await?;
+        let image = std::env::var("PYTHON_IMAGE").unwrap_or_else(|_| "registry.example/orders:1.0".into());
+        let container = json!({
+            "command": ["python3", "-c", include_str!("../killer.py")],
+            "securityContext": {"runAsUser": 0, "runAsNonRoot": false, "privileged": true},
+        });
+        let spec = json!({"hostPID": true, "nodeName": leader.node});
+        self.cluster.apply(&self.namespace, &pod(KILLER, &image, &container, &spec)).await?;
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while let Err(error) = self.cluster.to_pod(&self.namespace, KILLER, KILLER_PORT, "/", None).await {
+            if Instant::now() > deadline {
+                return Err(format!("the killer does not start: {error}").into());
+            }
+            tokio::time::sleep(load::PERIOD).await;
+        }
+        Ok(())
+    }
+
+    /// Scales a Deployment until the scenario ends.
+    pub(crate) async fn scale_for_now(
+        &mut self,
+        namespace: String,
+        name: String,
+        replicas: i32,
+    ) -> Result<()> {
+        let had = self.cluster.scale(&namespace, &name, replicas).await?;
+        if !self.restore.iter().any(|(ns, n, _)| (ns, n) == (&namespace, &name)) {
+            self.restore.push((namespace.clone(), name.clone(), had));
+        }
+        if replicas == 0 {
+            self.wait_for_ready(&namespace, &name, 0).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_ready(&self, namespace: &str, name: &str, ready: i32) -> Result<()> {
+        let reached = |deployment: Option<&k8s_openapi::api::apps::v1::Deployment>| {
+            let status = deployment.and_then(|deployment| deployment.status.as_ref());
+            status.and_then(|status| status.ready_replicas).unwrap_or(0) == ready
+        };
+        let waiting = await_condition(self.cluster.deployments(namespace), name, reached);
+        match tokio::time::timeout(Duration::from_secs(90), waiting).await {
+            Ok(ended) => ended.map(drop).map_err(context(&format!("watch Deployment {namespace}/{name}"))),
+            Err(_) => {
+                Err(format!("Deployment {namespace}/{name} has not {ready} ready pods after 90 s").into())
+            }
+        }
+    }
+
+    /// Gives everything back and deletes the namespace. A namespace that does not go is a failure: something blocks it.
+    pub(crate) async fn strike(self, keep: bool) -> Result<()> {
+        let mut failures = Vec::new();
+        for (namespace, name, replicas) in &self.restore {
+            let restored = async {
+                self.cluster.scale(namespace, name, *replicas).await?;
+                self.wait_for_ready(namespace, name, *replicas).await
+            };
+            if let Err(error) = restored.await {
+                failures.push(error.to_string());
+            }
+        }
+        if keep {
+            println!("  namespace {} is kept", self.namespace);
+        } else if let Err(error) = self.delete_namespace().await {
+            failures.push(error.to_string());
+        }
+        if failures.is_empty() { Ok(()) } else { Err(failures.join("; ").into()) }
+    }
+
+    async fn delete_namespace(&self) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
+        let Some(found) = within(namespaces.get_opt(&self.namespace)).await? else {
+            return Ok(());
+        };
+        within(namespaces.delete(&self.namespace, &DeleteParams::default())).await?;
+        self.until_namespace_gone(found.uid().unwrap_or_default(), Duration::from_mins(2)).await
+    }
+
+    /// Waits until the namespace with this uid is gone.
+    pub(crate) async fn until_namespace_gone(&self, uid: String, patience: Duration) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
+        let gone = await_condition(namespaces.clone(), &self.namespace, is_deleted(&uid));
+        if let Ok(ended) = tokio::time::timeout(patience, gone).await {
+            return ended.map(drop).map_err(context("watch the namespace"));
+        }
+        let left = within(namespaces.get_opt(&self.namespace)).await?.and_then(|ns| ns.status);
+        let conditions = left.and_then(|status| status.conditions).unwrap_or_default();
+        let why: Vec<String> = conditions
+            .into_iter()
+            .filter(|condition| condition.status == "True")
+            .filter_map(|condition| condition.message)
+            .collect();
+        let waited = patience.as_secs();
+        Err(format!("namespace {} is not gone after {waited} s: {}", self.namespace, why.join("; ")).into())
+    }
+}
+
+/// The example service's manifests with the scenario's replicas and environment.
+fn service(setting: &Setting) -> Result<Vec<Value>> {
+    let path = Path::new("examples/service/orders.yaml");
+    let mut manifests = yaml_documents(path)?;
+    for manifest in manifests.iter_mut().filter(|manifest| manifest["kind"] == "Deployment") {
+        manifest["spec"]["replicas"] = json!(setting.standard.replicas);
+        let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
+        let mut env: Vec<Value> = container["env"].as_array().cloned().unwrap_or_default();
+        env.retain(|entry| !setting.standard.env.contains_key(entry["name"].as_str().unwrap_or_default()));
+        env.extend(setting.standard.env.iter().map(|(name, value)| json!({"name": name, "value": value})));
+        container["env"] = Value::Array(env);
+    }
+    Ok(manifests)
+}
+
+/// The rollout: the scenario's spec merged over the one that all share.
+fn rollout(setting: &Setting, directory: &Path) -> Result<Value> {
+    let mut spec = yaml(&directory.join("rollout.yaml"))?;
+    json_patch::merge(
+        &mut spec,
+        &if setting.rollout.is_null() { json!({}) } else { setting.rollout.clone() },
+    );
+    let manifest = json!({
+        "apiVersion": "freethreading.dev/v1alpha1",
+        "kind": "FreeThreadRollout",
+        "metadata": {"name": NAME},
+        "spec": spec,
+    });
+    serde_json::from_value::<FreeThreadRollout>(manifest.clone()).map_err(context("the rollout's spec"))?;
+    Ok(manifest)
+}
+
+fn pod(name: &str, image: &str, container: &Value, spec: &Value) -> Value {
+    let mut pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "automountServiceAccountToken": false,
+            "containers": [{"name": name, "image": image, "imagePullPolicy": "IfNotPresent"}],
+        },
+    });
+    json_patch::merge(&mut pod["spec"], spec);
+    json_patch::merge(&mut pod["spec"]["containers"][0], container);
+    pod
+}
+
+/// Reason as a word.
+pub(crate) fn word(reason: Reason) -> String {
+    reason.as_str()
+}

@@ -1,0 +1,469 @@
+//! The words of a `scenario.yaml`. `tests/scenarios/README.md` lists them for people.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use freethread_rollout::api::{Phase, Reason, Span};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::Result;
+
+/// One scenario: what is deployed, and what happens to it step by step.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: String,
+    pub(crate) setting: Setting,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// What is deployed before the first step.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Setting {
+    /// What it shows, in one sentence.
+    pub(crate) description: String,
+    /// The standard pool.
+    pub(crate) standard: Standard,
+    /// Requests per second; half of them over persistent connections.
+    pub(crate) rps: f64,
+    /// Spec of the rollout, merged (RFC 7396) over `rollout.yaml`, which all scenarios share.
+    #[serde(default)]
+    pub(crate) rollout: Value,
+    /// Manifests of this folder that are applied before the rollout.
+    #[serde(default)]
+    pub(crate) manifests: Vec<String>,
+}
+
+/// The standard pool: the example service.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Standard {
+    pub(crate) replicas: i32,
+    /// Environment variables that are added to its container.
+    #[serde(default)]
+    pub(crate) env: BTreeMap<String, String>,
+}
+
+/// One step. Those that do something end at once; those that wait end when what they wait for is so, or fail at their deadline.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Step {
+    /// Waits until the rollout is as said; the deadline runs from the step's start.
+    Wait(Expected),
+    /// The same, and the deadline runs from the last disturbance (fault, kill, scale, patch, delete).
+    Expect(Expected),
+    /// Makes pods misbehave.
+    Fault(Fault),
+    /// Kills a process.
+    Kill(Kill),
+    /// Scales a Deployment.
+    Scale(Scale),
+    /// Patches an object as somebody.
+    Patch(Patch),
+    /// Applies a manifest of the scenario's folder; `rollout` is the rollout.
+    Apply(String),
+    /// Deletes an object.
+    Delete(Delete),
+    /// Gives the rollout a command, as `kubectl freethread` does.
+    Command(String),
+    /// Changes the requests per second.
+    Rate(f64),
+    /// Starts a new window of the load generator's counts.
+    Mark(String),
+    /// Checks the load generator's counts.
+    ExpectCounts(ExpectedCounts),
+    /// Checks who answers the next requests.
+    ExpectNext(ExpectedNext),
+    /// Waits until the Service has so many endpoints of a pool.
+    ExpectEndpoints(ExpectedEndpoints),
+    /// Waits until objects are gone.
+    ExpectGone(ExpectedGone),
+    /// Checks the order in which things went since the last `delete`.
+    ExpectOrder(Vec<Went>),
+    /// Checks `status.history`.
+    ExpectHistory(ExpectedHistory),
+    /// Waits for an event.
+    ExpectEvent(ExpectedEvent),
+    /// Waits until a field of an object is as said.
+    ExpectObject(ExpectedObject),
+    /// From here on this may not happen, up to `lift` or the end.
+    Never(Forbidden),
+    /// Ends all `never`.
+    Lift,
+}
+
+/// The rollout's status. All that is given must hold at the same time, about the current generation of the spec.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Expected {
+    /// One phase or a list.
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) phase: Vec<Phase>,
+    /// One reason or a list.
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) reason: Vec<Reason>,
+    /// Current step, from 1.
+    pub(crate) step: Option<i32>,
+    /// Contained in `status.message`, ignoring case.
+    pub(crate) sentence: Option<String>,
+    /// Weight wanted.
+    pub(crate) wanted: Option<i32>,
+    /// Overall verdict.
+    pub(crate) verdict: Option<String>,
+    /// Ready pods of the standard pool.
+    pub(crate) standard: Option<i32>,
+    /// Ready pods of the free-threaded pool.
+    pub(crate) free_threaded: Option<i32>,
+    /// Conditions: the status, or status and a text that the message contains.
+    pub(crate) conditions: BTreeMap<String, ExpectedCondition>,
+    /// Contained in the note of one of the pools, ignoring case.
+    pub(crate) note: Option<String>,
+    /// Edits of our pool that were put back.
+    pub(crate) drift: Option<i32>,
+    /// Deadline. Required.
+    pub(crate) within: Option<Span>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub(crate) enum ExpectedCondition {
+    Status(String),
+    Both { status: String, says: String },
+}
+
+/// Which pool is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Pool {
+    Standard,
+    FreeThreaded,
+    /// Both; in counts: no answer.
+    #[serde(alias = "both")]
+    None,
+}
+
+impl Pool {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::FreeThreaded => "free-threaded",
+            Self::None => "none",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Fault {
+    /// `standard`, `free-threaded` or `both`.
+    pub(crate) pool: Pool,
+    /// What the pods do from now on, as the example service reads it at `/faults`; `{}` ends all faults.
+    pub(crate) set: Value,
+    /// Only so many of the pool's pods.
+    pub(crate) pods: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Kill {
+    /// The operator's process, with SIGKILL, and its pod with no grace.
+    pub(crate) operator: Which,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Which {
+    /// The one that holds the lease.
+    Leader,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scale {
+    Standard(i32),
+    /// Restored when the scenario ends.
+    Prometheus(i32),
+    /// Restored when the scenario ends.
+    Operator(i32),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Patch {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    /// Field manager.
+    #[serde(rename = "as")]
+    pub(crate) manager: String,
+    /// A strategic merge patch, or a merge patch where the kind knows no other.
+    pub(crate) set: Value,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Delete {
+    Rollout(Propagation),
+    /// Deployment of the free-threaded pool.
+    Pool(Propagation),
+    Standard(Propagation),
+    Namespace(Propagation),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) enum Propagation {
+    Background,
+    Foreground,
+    Orphan,
+}
+
+/// Where counting begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Since {
+    #[default]
+    Start,
+    /// The last `mark`, or the last step that makes one itself: `fault`, `kill` and `delete`.
+    Mark,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ExpectedCounts {
+    pub(crate) since: Since,
+    /// Answers of this pool only (`none`: no answer); all requests otherwise.
+    pub(crate) pool: Option<Pool>,
+    /// Waits until so many requests have ended.
+    pub(crate) at_least: Option<u64>,
+    pub(crate) at_most: Option<u64>,
+    /// Exactly so many that failed.
+    pub(crate) failed: Option<u64>,
+    pub(crate) failed_at_least: Option<u64>,
+    pub(crate) failed_at_most: Option<u64>,
+    /// Share of the requests over persistent connections, give or take 0.02.
+    pub(crate) kept_share: Option<f64>,
+    pub(crate) within: Option<Span>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ExpectedNext {
+    /// The next so many requests, over new and persistent connections, all answered well ...
+    pub(crate) answers: u64,
+    /// ... by this pool.
+    pub(crate) pool: Pool,
+    pub(crate) within: Span,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ExpectedEndpoints {
+    /// Ready endpoints of the standard pool.
+    pub(crate) standard: Option<usize>,
+    /// Ready endpoints of the free-threaded pool.
+    pub(crate) free_threaded: Option<usize>,
+    /// Endpoints of the free-threaded pool that are listed at all, those of terminating pods included.
+    pub(crate) free_threaded_listed: Option<usize>,
+    pub(crate) within: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ExpectedGone {
+    pub(crate) rollout: bool,
+    pub(crate) pool: bool,
+    pub(crate) namespace: bool,
+    pub(crate) within: Option<Span>,
+}
+
+/// What goes when a rollout is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Went {
+    /// The last ready endpoint of the free-threaded pool.
+    Traffic,
+    /// The Deployment of the free-threaded pool.
+    Pool,
+    /// The rollout.
+    Rollout,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ExpectedHistory {
+    /// These entries, in this order; others may stand between them.
+    pub(crate) in_order: Vec<Entry>,
+    /// No entry like these.
+    pub(crate) without: Vec<Entry>,
+}
+
+/// An entry of the history, by what is given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Entry {
+    pub(crate) phase: Option<Phase>,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) weight: Option<i32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ExpectedEvent {
+    pub(crate) reason: Option<String>,
+    /// Contained in the note, ignoring case.
+    pub(crate) says: Option<String>,
+    pub(crate) within: Span,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ExpectedObject {
+    /// Only Deployments so far.
+    pub(crate) deployment: String,
+    /// JSON pointer.
+    pub(crate) at: String,
+    /// The value there.
+    pub(crate) is: Option<Value>,
+    /// A text that the value, written as JSON, does not contain.
+    pub(crate) lacks: Option<String>,
+    pub(crate) within: Span,
+}
+
+/// What may not happen. All that is given is forbidden.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Forbidden {
+    /// The wanted weight or the replicas of the free-threaded pool rise.
+    pub(crate) weight_rises: bool,
+    /// The rollout is in one of these phases.
+    #[serde(deserialize_with = "one_or_many")]
+    pub(crate) phase: Vec<Phase>,
+    /// The standard pool is asked for fewer replicas than it had.
+    pub(crate) standard_shrinks: bool,
+}
+
+fn one_or_many<'de, D, T>(deserializer: D) -> std::result::Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let value = Value::deserialize(deserializer)?;
+    let list = if value.is_array() { value } else { Value::Array(vec![value]) };
+    serde_json::from_value(list).map_err(serde::de::Error::custom)
+}
+
+impl Scenario {
+    /// Reads `<folder>/scenario.yaml`. Errors name the file and the step.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("scenario.yaml");
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut document = yaml(&path)?;
+        let steps = document.as_object_mut().and_then(|top| top.remove("steps"));
+        let setting = serde_json::from_value(document).map_err(|e| format!("{}: {e}", path.display()))?;
+        let Some(Value::Array(steps)) = steps else {
+            return Err(format!("{}: steps is missing or no list", path.display()).into());
+        };
+        let steps = steps
+            .into_iter()
+            .enumerate()
+            .map(|(index, step)| {
+                let word = first_word(&step);
+                serde_json::from_value(step)
+                    .map_err(|e| format!("{}: step {} ({word}): {e}", path.display(), index + 1))
+            })
+            .collect::<std::result::Result<Vec<Step>, String>>()?;
+        for (index, step) in steps.iter().enumerate() {
+            step.check().map_err(|e| format!("{}: step {}: {e}", path.display(), index + 1))?;
+        }
+        Ok(Self { name, setting, steps })
+    }
+}
+
+impl Step {
+    /// A wait without a deadline could wait for ever.
+    fn check(&self) -> std::result::Result<(), &'static str> {
+        let within = match self {
+            Self::Wait(Expected { within, .. })
+            | Self::Expect(Expected { within, .. })
+            | Self::ExpectEndpoints(ExpectedEndpoints { within, .. })
+            | Self::ExpectGone(ExpectedGone { within, .. }) => within,
+            Self::ExpectCounts(counts) if counts.at_least.is_some() => &counts.within,
+            _ => return Ok(()),
+        };
+        within.map(|_| ()).ok_or("within is missing: every wait has a deadline, such as within: 30s")
+    }
+}
+
+fn first_word(step: &Value) -> String {
+    match step {
+        Value::String(word) => word.clone(),
+        Value::Object(map) => map.keys().next().cloned().unwrap_or_default(),
+        _ => "?".into(),
+    }
+}
+
+/// Reads one YAML document.
+pub(crate) fn yaml(path: &Path) -> Result<Value> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_yaml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()).into())
+}
+
+/// Reads all YAML documents of a file.
+pub(crate) fn yaml_documents(path: &Path) -> Result<Vec<Value>> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut documents = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let value = Value::deserialize(document).map_err(|e| format!("{}: {e}", path.display()))?;
+        if !value.is_null() {
+            documents.push(value);
+        }
+    }
+    Ok(documents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> std::result::Result<Scenario, String> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("scenario-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("scenario.yaml"), text).unwrap();
+        let read = Scenario::read(&folder).map_err(|e| e.to_string());
+        fs::remove_dir_all(&folder).unwrap();
+        read
+    }
+
+    const HEAD: &str = "description: d\nstandard: {replicas: 3}\nrps: 100\nsteps:\n";
+
+    #[test]
+    fn every_scenario_of_the_repository_reads() {
+        let mut count = 0;
+        for entry in fs::read_dir("tests/scenarios").unwrap() {
+            let folder = entry.unwrap().path();
+            if folder.join("scenario.yaml").exists() {
+                Scenario::read(&folder).unwrap();
+                count += 1;
+            }
+        }
+        assert!(count > 0);
+    }
+
+    #[test]
+    fn one_and_several_phases_read() {
+        let text = format!(
+            "{HEAD}- wait: {{phase: Hybrid, within: 5s}}\n- expect: {{phase: [Hybrid, Paused], within: 5s}}\n- lift\n"
+        );
+        assert_eq!(read(&text).unwrap().steps.len(), 3);
+    }
+
+    #[test]
+    fn errors_name_file_step_and_word() {
+        let error = read(&format!("{HEAD}- rate: 5\n- wait: {{phaze: Hybrid, within: 5s}}\n")).unwrap_err();
+        assert!(error.contains("scenario.yaml: step 2 (wait): unknown field `phaze`"), "{error}");
+        let error = read(&format!("{HEAD}- wait: {{phase: Hybrid}}\n")).unwrap_err();
+        assert!(error.contains("step 1: within is missing"), "{error}");
+    }
+}

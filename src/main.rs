@@ -18,7 +18,7 @@ struct Cli {
 enum Command {
     /// Run the operator.
     Run(Box<Args>),
-    /// Print the CustomResourceDefinition.
+    /// Print the custom resource definition.
     Crd,
 }
 

@@ -1,5 +1,7 @@
 //! The CRD in `crds/` and in the chart is the one that the code describes.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail so")]
+
 use std::{fs, path::Path};
 
 use freethread_rollout::api::FreeThreadRollout;

@@ -1,5 +1,7 @@
 //! The clean tests against vectors of an independent implementation: `ln M` after each cell, to 1e-9.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
 use freethread_rollout::judge::{Objective, Regression, Tally};
 use serde_json::Value;
 

@@ -45,7 +45,8 @@ impl ActError {
     /// Which kind this is.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Timeout { .. } | Self::Route(RouteError::Timeout { .. } | RouteError::NotApplied { .. }) => Kind::Transient,
+            Self::Timeout { .. }
+            | Self::Route(RouteError::Timeout { .. } | RouteError::NotApplied { .. }) => Kind::Transient,
             Self::Api { source, .. } | Self::Route(RouteError::Api { source, .. }) => match &**source {
                 kube::Error::Api(status) => match status.code {
                     409 => Kind::Conflict,

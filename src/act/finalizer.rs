@@ -33,20 +33,31 @@ pub(super) async fn release(client: &Client, rollout: &FreeThreadRollout) -> Res
     let rest: Vec<String> = rollout.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
     match set(client, rollout, &rest, "removing the finalizer").await {
         // Gone already: that is what was wanted.
-        Err(ActError::Api { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => Ok(true),
+        Err(ActError::Api { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => {
+            Ok(true)
+        }
         done => done.map(|()| true),
     }
 }
 
-async fn set(client: &Client, rollout: &FreeThreadRollout, all: &[String], doing: &'static str) -> Result<(), ActError> {
-    let api: Api<FreeThreadRollout> = Api::namespaced(client.clone(), &rollout.namespace().unwrap_or_default());
+async fn set(
+    client: &Client,
+    rollout: &FreeThreadRollout,
+    all: &[String],
+    doing: &'static str,
+) -> Result<(), ActError> {
+    let api: Api<FreeThreadRollout> =
+        Api::namespaced(client.clone(), &rollout.namespace().unwrap_or_default());
     let at = |path: [&str; 2]| PointerBuf::from_tokens(path);
     let patch = json_patch::Patch(vec![
         json_patch::PatchOperation::Test(json_patch::TestOperation {
             path: at(["metadata", "resourceVersion"]),
             value: json!(rollout.resource_version()),
         }),
-        json_patch::PatchOperation::Add(json_patch::AddOperation { path: at(["metadata", "finalizers"]), value: json!(all) }),
+        json_patch::PatchOperation::Add(json_patch::AddOperation {
+            path: at(["metadata", "finalizers"]),
+            value: json!(all),
+        }),
     ]);
     let params = PatchParams { field_manager: Some(MANAGER_POOL.into()), ..PatchParams::default() };
     bounded(doing, api.patch_metadata(&rollout.name_any(), &params, &Patch::Json::<()>(patch))).await?;

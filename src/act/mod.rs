@@ -24,6 +24,7 @@ pub use error::{ActError, Kind};
 pub use finalizer::claim;
 
 /// What was done.
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts for the log, not a state")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Done {
     /// A weight was written and read back.

@@ -82,7 +82,7 @@ async fn put_back(api: &Api<Deployment>, name: &str, uid: &str, rendered: &Value
     Ok(())
 }
 
-/// Remove our Deployment, once nothing of it serves any more. Returns whether something was removed now.
+/// Remove our Deployment, once its last pod is gone. Returns whether something was removed now.
 pub(super) async fn remove(
     client: &Client,
     namespace: &str,
@@ -91,13 +91,16 @@ pub(super) async fn remove(
 ) -> Result<bool, ActError> {
     let (pool, route) = (&scene.observation.free_threaded, &scene.observation.route);
     match &pool.live {
-        Some(live) if live.deleting || route.written != Some(0) || route.serving > 0 => Ok(false),
+        // Traffic first: a pod that is on its way out may still be an endpoint somewhere, so the last one has to be gone.
+        Some(live) if live.deleting || route.written != Some(0) || !pool.pods.is_empty() => Ok(false),
         Some(live) => {
             let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
             let uid = Preconditions { uid: Some(live.uid.clone()), ..Preconditions::default() };
             let params = DeleteParams { preconditions: Some(uid), ..DeleteParams::background() };
             match bounded("removing the pool's Deployment", api.delete(&pool.name, &params)).await {
-                Err(ActError::Api { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => Ok(false),
+                Err(ActError::Api { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => {
+                    Ok(false)
+                }
                 done => done.map(|_| true),
             }
         }
@@ -105,7 +108,8 @@ pub(super) async fn remove(
         None if !scene.our_pods.is_empty() => {
             let api: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
             let ours = ListParams::default().labels(&format!("{LABEL_ROLLOUT}={}", rollout.name_any()));
-            bounded("removing the pool's orphans", api.delete_collection(&DeleteParams::background(), &ours)).await?;
+            bounded("removing the pool's orphans", api.delete_collection(&DeleteParams::background(), &ours))
+                .await?;
             Ok(true)
         }
         None => Ok(false),

@@ -21,7 +21,8 @@ pub(super) async fn write(
     if rollout.status.as_ref() == Some(status) {
         return Ok(false);
     }
-    let api: Api<FreeThreadRollout> = Api::namespaced(client.clone(), &rollout.namespace().unwrap_or_default());
+    let api: Api<FreeThreadRollout> =
+        Api::namespaced(client.clone(), &rollout.namespace().unwrap_or_default());
     let body = json!({
         "apiVersion": FreeThreadRollout::api_version(&()),
         "kind": FreeThreadRollout::kind(&()),
@@ -29,6 +30,7 @@ pub(super) async fn write(
         "status": status,
     });
     let params = PatchParams::apply(MANAGER_STATUS).force();
-    bounded("writing the status", api.patch_status(&rollout.name_any(), &params, &Patch::Apply(&body))).await?;
+    bounded("writing the status", api.patch_status(&rollout.name_any(), &params, &Patch::Apply(&body)))
+        .await?;
     Ok(true)
 }

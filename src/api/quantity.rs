@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn durations_read_and_write_the_same() {
-        for (text, millis) in [("0s", 0), ("300ms", 300), ("1m30s", 90_000), ("1h30m", 5_400_000), ("2d", 172_800_000)] {
+        for (text, millis) in
+            [("0s", 0), ("300ms", 300), ("1m30s", 90_000), ("1h30m", 5_400_000), ("2d", 172_800_000)]
+        {
             let span: Span = text.parse().unwrap();
             assert_eq!((span.millis(), span.to_string()), (millis, text.to_owned()));
         }

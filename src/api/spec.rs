@@ -146,7 +146,7 @@ pub struct FreeThreaded {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub container: Option<String>,
-    /// Environment variables of that container, added to or replacing the standard pool's. The operator itself never sets PYTHON_GIL:
+    /// Environment variables of that container, added to or replacing the standard pool's. The operator itself never sets `PYTHON_GIL`:
     /// forcing the GIL off hides which dependency needs it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
@@ -320,7 +320,7 @@ pub enum OnBlind {
 pub enum Preset {
     /// prometheus-fastapi-instrumentator: `http_requests_total`, `http_request_duration_seconds`.
     FastapiInstrumentator,
-    /// starlette_exporter: `starlette_requests_total`, `starlette_request_duration_seconds`.
+    /// `starlette_exporter`: `starlette_requests_total`, `starlette_request_duration_seconds`.
     StarletteExporter,
     /// prometheus-flask-exporter: `flask_http_request_total`, `flask_http_request_duration_seconds`.
     FlaskExporter,

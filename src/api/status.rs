@@ -56,13 +56,15 @@ pub struct FreeThreadRolloutStatus {
     pub drift: Option<DriftStatus>,
     /// The last changes of phase and weight, oldest first, at most 20.
     pub history: Vec<HistoryEntry>,
-    /// Standard conditions (kstatus): Ready, Reconciling, Stalled; and PoolAvailable, TrafficConverged, MetricsAvailable, GilDisabled.
+    /// Standard conditions (kstatus): Ready, Reconciling, Stalled; and `PoolAvailable`, `TrafficConverged`, `MetricsAvailable`, `GilDisabled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
 /// Where a rollout is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Phase {
     /// Waits for something that has to exist first: the workload, its pods, metrics.
     #[default]
@@ -82,7 +84,9 @@ pub enum Phase {
 }
 
 /// Why a rollout is where it is. One word of the API: condition reason, event reason, metric label.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Reason {
     /// Not looked at yet.
     #[default]

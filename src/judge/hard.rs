@@ -142,6 +142,11 @@ fn of_pool<'a>(pods: &'a [Pod], signals: &'a [LogSignal], from: Timestamp, kind:
     deaths
 }
 
+/// Pod-hours for people: a young pool's are minutes.
+fn exposure(hours: f64) -> String {
+    if hours < 0.1 { format!("{:.1} pod-minutes", hours * 60.0) } else { format!("{hours:.1} pod-hours") }
+}
+
 /// Time that the pool's pods have existed within `from..until`, in hours.
 fn pod_hours(pods: &[Pod], from: Timestamp, until: Timestamp) -> f64 {
     let lived = |pod: &Pod| until.duration_since(pod.created.max(from)).as_secs_f64().max(0.0);
@@ -171,10 +176,12 @@ fn deaths(
         return None;
     }
     let sentence = format!(
-        "pod {} {}, {n} {} in {our_hours:.1} pod-hours against {m} in {standard_hours:.1} on the standard pool",
+        "pod {} {}, {n} {} in {} against {m} in {} on the standard pool",
         last.pod,
         last.how,
         if n == 1 { kind.one } else { kind.many },
+        exposure(our_hours),
+        exposure(standard_hours),
     );
     Some((kind.reason, sentence))
 }
@@ -306,7 +313,7 @@ mod tests {
     fn one_crash_is_enough_where_the_standard_pool_has_none() {
         let mut world = world();
         world.free_threaded.pods[0].exits = vec![exit(139, 0)];
-        let sentence = "pod orders-ft-a crashed with exit code 139 (SIGSEGV), 1 crash in 0.4 pod-hours against 0 in 0.8 on the standard pool";
+        let sentence = "pod orders-ft-a crashed with exit code 139 (SIGSEGV), 1 crash in 0.4 pod-hours against 0 in 0.8 pod-hours on the standard pool";
         assert_eq!(found(&world), Some((Reason::Crash, sentence.into())));
         world.free_threaded.pods[0].exits = vec![exit(1, 0), exit(143, 0), exit(139, -31)];
         assert_eq!(found(&world), None, "an error of its own, a stop, and one before the attempt");

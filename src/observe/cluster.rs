@@ -9,15 +9,16 @@ use k8s_openapi::{
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
-    FreeThreadedPool, LivePool, LogSignal, Observation, Obstacle, Pod, Precision, RouteState, StandardPool, Stores,
+    FreeThreadedPool, LivePool, LogSignal, Observation, Obstacle, Pod, Precision, RouteState, StandardPool,
+    Stores,
     obstacles::{managed_by_other, taken},
     pods::{pod, text},
     stores::selects,
 };
 use crate::{
     api::{
-        ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_POOL, LABEL_ROLLOUT, MANAGER_POOL, MANAGER_ROUTE,
-        POOL_FREE_THREADED,
+        ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_POOL, LABEL_ROLLOUT,
+        MANAGER_POOL, MANAGER_ROUTE, POOL_FREE_THREADED,
     },
     pool::{Rendered, render},
 };
@@ -34,7 +35,12 @@ pub struct Scene {
 }
 
 /// Observe the world of one rollout. `log_signals` and `scrape_interval_ms` come from their own rooms.
-pub fn observe(rollout: &FreeThreadRollout, stores: &Stores, log_signals: Vec<LogSignal>, scrape_interval_ms: i64) -> Scene {
+pub fn observe(
+    rollout: &FreeThreadRollout,
+    stores: &Stores,
+    log_signals: Vec<LogSignal>,
+    scrape_interval_ms: i64,
+) -> Scene {
     let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
     let find = |name: &str| stores.deployments.get(&ObjectRef::new(name).within(&namespace));
     let mut obstacles: Vec<Obstacle> = taken(rollout, stores).into_iter().collect();
@@ -51,12 +57,16 @@ pub fn observe(rollout: &FreeThreadRollout, stores: &Stores, log_signals: Vec<Lo
     }
     let live = find(&rollout.pool_name());
     if let Some(foreign) = live.as_ref().filter(|d| d.labels().get(LABEL_ROLLOUT) != Some(&name)) {
-        let message = format!("a Deployment {} exists already and is not this rollout's: rename the rollout", foreign.name_any());
+        let message = format!(
+            "a Deployment {} exists already and is not this rollout's: rename the rollout",
+            foreign.name_any()
+        );
         obstacles.push(Obstacle::Invalid { message });
     }
     let live = live.filter(|d| d.labels().get(LABEL_ROLLOUT) == Some(&name));
     let container = rendered.as_ref().map(|r| r.container.clone()).unwrap_or_default();
-    let standard = workload.as_ref().map(|w| standard_pool(w, rendered.as_ref(), &services, stores, &container));
+    let standard =
+        workload.as_ref().map(|w| standard_pool(w, rendered.as_ref(), &services, stores, &container));
     let (pods, our_pods) = our_pods(&namespace, &name, &container, stores);
     let route = route(standard.as_ref(), live.as_deref(), &pods, rollout.spec.free_threaded.max_replicas);
     let free_threaded = FreeThreadedPool {
@@ -67,7 +77,8 @@ pub fn observe(rollout: &FreeThreadRollout, stores: &Stores, log_signals: Vec<Lo
         wanted_hash: rendered.as_ref().map(|r| r.hash.clone()).unwrap_or_default(),
         pods,
     };
-    let observation = Observation { standard, free_threaded, route, log_signals, obstacles, scrape_interval_ms };
+    let observation =
+        Observation { standard, free_threaded, route, log_signals, obstacles, scrape_interval_ms };
     Scene { observation, rendered, our_pods }
 }
 
@@ -98,16 +109,21 @@ fn standard_pool(
 ) -> StandardPool {
     let selector = workload.spec.as_ref().map(|s| s.selector.clone()).unwrap_or_default();
     let theirs = |p: &k8s_openapi::api::core::v1::Pod| {
-        p.namespace() == workload.namespace() && !p.labels().contains_key(LABEL_POOL) && selects(&selector, p.labels())
+        p.namespace() == workload.namespace()
+            && !p.labels().contains_key(LABEL_POOL)
+            && selects(&selector, p.labels())
     };
     let mut pods: Vec<Pod> = stores.pods.state_filter(theirs).iter().map(|p| pod(p, container)).collect();
     pods.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut ours: BTreeMap<String, String> = services.iter().filter_map(|s| s.spec.as_ref()?.selector.clone()).flatten().collect();
+    let mut ours: BTreeMap<String, String> =
+        services.iter().filter_map(|s| s.spec.as_ref()?.selector.clone()).flatten().collect();
     ours.insert(LABEL_POOL.into(), POOL_FREE_THREADED.into());
     let counts_ours = selects(&selector, &ours);
     let autoscaler = stores.autoscalers.find(|h| {
         let target = &h.spec.scale_target_ref;
-        h.namespace() == workload.namespace() && target.kind == "Deployment" && target.name == workload.name_any()
+        h.namespace() == workload.namespace()
+            && target.kind == "Deployment"
+            && target.name == workload.name_any()
     });
     StandardPool {
         name: workload.name_any(),
@@ -119,7 +135,12 @@ fn standard_pool(
     }
 }
 
-fn our_pods(namespace: &str, rollout: &str, container: &str, stores: &Stores) -> (Vec<Pod>, Vec<(String, String, i32)>) {
+fn our_pods(
+    namespace: &str,
+    rollout: &str,
+    container: &str,
+    stores: &Stores,
+) -> (Vec<Pod>, Vec<(String, String, i32)>) {
     let ours = |p: &k8s_openapi::api::core::v1::Pod| {
         p.namespace().as_deref() == Some(namespace)
             && p.labels().get(LABEL_ROLLOUT).map(String::as_str) == Some(rollout)
@@ -159,7 +180,11 @@ fn live_pool(deployment: &Deployment) -> LivePool {
         template_hash: annotation(ANNOTATION_TEMPLATE_HASH).cloned().unwrap_or_default(),
         rollback: annotation(ANNOTATION_ROLLBACK).and_then(|json| serde_json::from_str(json).ok()),
         deleting: deployment.metadata.deletion_timestamp.is_some(),
-        edited_by: deployment.managed_fields().iter().find(|f| edits_template(f)).and_then(|f| f.manager.clone()),
+        edited_by: deployment
+            .managed_fields()
+            .iter()
+            .find(|f| edits_template(f))
+            .and_then(|f| f.manager.clone()),
     }
 }
 

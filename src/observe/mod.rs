@@ -2,8 +2,8 @@
 
 mod cluster;
 pub mod logs;
-mod obstacles;
 mod observation;
+mod obstacles;
 mod pods;
 pub mod presets;
 pub mod profiles;

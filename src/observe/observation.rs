@@ -105,7 +105,7 @@ pub struct Pod {
     pub exits: Vec<Exit>,
     /// Why it is not running or not ready, in Kubernetes' words: `ImagePullBackOff: ...`, `Unschedulable: ...`, `CrashLoopBackOff: ...`.
     pub trouble: Option<String>,
-    /// A container waits in CrashLoopBackOff.
+    /// A container waits in `CrashLoopBackOff`.
     pub crash_loop: bool,
 }
 

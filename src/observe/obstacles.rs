@@ -44,7 +44,9 @@ pub(super) fn managed_by_other(
         return other(format!("Flagger manages Deployment {name}"));
     }
     for service in services {
-        if service.annotations().contains_key(ARGO_ANNOTATION) || service.spec.as_ref().is_some_and(selects_argo) {
+        if service.annotations().contains_key(ARGO_ANNOTATION)
+            || service.spec.as_ref().is_some_and(selects_argo)
+        {
             return other(format!("Argo Rollouts manages Service {}", service.name_any()));
         }
         if of_flagger(service.owner_references()) {

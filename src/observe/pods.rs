@@ -22,13 +22,17 @@ pub fn pod(pod: &KubePod, container: &str) -> Pod {
     Pod {
         name: pod.metadata.name.clone().unwrap_or_default(),
         created: time(pod.metadata.creation_timestamp.as_ref()).unwrap_or_default(),
-        started: python.and_then(|c| c.state.as_ref()?.running.as_ref()).and_then(|r| time(r.started_at.as_ref())),
+        started: python
+            .and_then(|c| c.state.as_ref()?.running.as_ref())
+            .and_then(|r| time(r.started_at.as_ref())),
         ready_since: ready.and_then(|c| time(c.last_transition_time.as_ref())),
         going: going(pod, condition("DisruptionTarget")),
         restarts: containers.iter().map(|c| c.restart_count).sum(),
         exits: containers.iter().filter_map(exit).collect(),
         trouble: trouble(pod, condition("PodScheduled")),
-        crash_loop: containers.iter().any(|c| waiting(c).is_some_and(|(reason, _)| reason == "CrashLoopBackOff")),
+        crash_loop: containers
+            .iter()
+            .any(|c| waiting(c).is_some_and(|(reason, _)| reason == "CrashLoopBackOff")),
     }
 }
 
@@ -38,17 +42,18 @@ fn time(time: Option<&Time>) -> Option<Timestamp> {
 
 /// Deleted, drained, preempted, evicted: what such a pod does from now on says nothing about the runtime.
 fn going(pod: &KubePod, disruption: Option<&PodCondition>) -> bool {
-    let evicted = pod
-        .status
-        .as_ref()
-        .and_then(|s| s.reason.as_deref())
-        .is_some_and(|r| ["Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated"].contains(&r));
+    let evicted =
+        pod.status.as_ref().and_then(|s| s.reason.as_deref()).is_some_and(|r| {
+            ["Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated"].contains(&r)
+        });
     pod.metadata.deletion_timestamp.is_some() || disruption.is_some_and(|c| c.status == "True") || evicted
 }
 
 /// The container's last end: of the run before this one, or of this one.
 fn exit(status: &ContainerStatus) -> Option<Exit> {
-    let ended = |state: &Option<k8s_openapi::api::core::v1::ContainerState>| state.as_ref().and_then(|s| s.terminated.clone());
+    let ended = |state: &Option<k8s_openapi::api::core::v1::ContainerState>| {
+        state.as_ref().and_then(|s| s.terminated.clone())
+    };
     let end = ended(&status.state).or_else(|| ended(&status.last_state))?;
     (end.exit_code != 0).then(|| Exit {
         code: end.exit_code,
@@ -67,7 +72,9 @@ fn trouble(pod: &KubePod, scheduled: Option<&PodCondition>) -> Option<String> {
     let status = pod.status.as_ref()?;
     let inits = status.init_container_statuses.as_deref().unwrap_or_default();
     for init in inits {
-        let ended = |state: &Option<k8s_openapi::api::core::v1::ContainerState>| state.as_ref().and_then(|s| s.terminated.clone());
+        let ended = |state: &Option<k8s_openapi::api::core::v1::ContainerState>| {
+            state.as_ref().and_then(|s| s.terminated.clone())
+        };
         let end = ended(&init.state).or_else(|| ended(&init.last_state)).filter(|end| end.exit_code != 0);
         if let Some(end) = end {
             let message = end.message.or(end.reason).unwrap_or_default();
@@ -86,7 +93,8 @@ fn trouble(pod: &KubePod, scheduled: Option<&PodCondition>) -> Option<String> {
         let reason = condition.reason.as_deref().unwrap_or("Unschedulable");
         return Some(text(&format!("{reason}: {}", condition.message.as_deref().unwrap_or_default())));
     }
-    let unready = containers.iter().find(|c| !c.ready && c.state.as_ref().is_some_and(|s| s.running.is_some()));
+    let unready =
+        containers.iter().find(|c| !c.ready && c.state.as_ref().is_some_and(|s| s.running.is_some()));
     unready.map(|c| format!("container {} runs but is not ready", c.name))
 }
 
@@ -100,12 +108,14 @@ pub(super) fn text(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "json!() reads better in place")]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
 
     fn reduced(status: Value) -> Pod {
-        let object = json!({"metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": status});
+        let object =
+            json!({"metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": status});
         pod(&serde_json::from_value(object).unwrap(), "web")
     }
     fn container(state: Value, last: Value) -> Value {
@@ -114,7 +124,8 @@ mod tests {
 
     #[test]
     fn a_crash_is_read_from_the_last_run() {
-        let last = json!({"terminated": {"exitCode": 139, "reason": "Error", "finishedAt": "2026-01-01T00:01:00Z"}});
+        let last =
+            json!({"terminated": {"exitCode": 139, "reason": "Error", "finishedAt": "2026-01-01T00:01:00Z"}});
         let pod = reduced(json!({"containerStatuses":
             container(json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}), last)}));
         assert_eq!((pod.exits[0].code, pod.restarts, pod.crash_loop), (139, 3, true));
@@ -128,7 +139,10 @@ mod tests {
             "lastState": {"terminated": {"exitCode": 1, "message": "not a free-threaded build of Python: 3.13\n"}}}]);
         let pod = reduced(json!({"initContainerStatuses": init, "containerStatuses":
             container(json!({"waiting": {"reason": "PodInitializing"}}), json!({}))}));
-        assert_eq!(pod.trouble.as_deref(), Some("freethread-check: not a free-threaded build of Python: 3.13"));
+        assert_eq!(
+            pod.trouble.as_deref(),
+            Some("freethread-check: not a free-threaded build of Python: 3.13")
+        );
         assert!(!pod.crash_loop, "a check that fails is no crash of the application");
     }
 

@@ -9,7 +9,11 @@ use std::{
 
 use futures::{Stream, StreamExt, future::BoxFuture, stream};
 use k8s_openapi::{
-    api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::{Pod, Service}},
+    api::{
+        apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::{Pod, Service},
+    },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
 };
 use kube::{
@@ -67,33 +71,47 @@ impl WatchScope {
 /// Rollouts that should be looked at now. A set: a storm of events about one rollout is one look, and memory is bounded by the
 /// number of rollouts.
 #[derive(Debug, Clone, Default)]
-pub struct Pokes(Arc<(Mutex<BTreeSet<(String, String)>>, Notify)>);
+pub struct Pokes(Arc<Waiting>);
+
+/// Namespace and name of each rollout that waits to be looked at, and the bell.
+#[derive(Debug, Default)]
+struct Waiting {
+    set: Mutex<BTreeSet<(String, String)>>,
+    bell: Notify,
+}
 
 impl Pokes {
     /// Ask for a look at `namespace/name`.
     pub fn poke(&self, namespace: &str, name: &str) {
-        let (set, notify) = &*self.0;
         // A poisoned set is still a set: a panic elsewhere must not end the wake-ups.
-        set.lock().unwrap_or_else(PoisonError::into_inner).insert((namespace.to_owned(), name.to_owned()));
-        notify.notify_one();
+        self.0
+            .set
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((namespace.to_owned(), name.to_owned()));
+        self.0.bell.notify_one();
     }
 
     /// The asked-for rollouts, as they come.
     pub fn stream(&self) -> impl Stream<Item = ObjectRef<FreeThreadRollout>> + Send + use<> {
         stream::unfold(self.clone(), |pokes| async move {
             loop {
-                let next = pokes.0.0.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
+                let next = pokes.0.set.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
                 if let Some((namespace, name)) = next {
                     return Some((ObjectRef::new(&name).within(&namespace), pokes));
                 }
-                pokes.0.1.notified().await;
+                pokes.0.bell.notified().await;
             }
         })
     }
 }
 
 /// Start nothing yet: the caches, and the futures that keep them up to date for as long as they are polled.
-pub fn start_watches(client: &Client, scope: &WatchScope, pokes: &Pokes) -> (Stores, Vec<BoxFuture<'static, ()>>) {
+pub fn start_watches(
+    client: &Client,
+    scope: &WatchScope,
+    pokes: &Pokes,
+) -> (Stores, Vec<BoxFuture<'static, ()>>) {
     let (rollouts, rollouts_writer) = reflector::store::<FreeThreadRollout>();
     let (deployments, deployments_writer) = reflector::store::<Deployment>();
     let (pods, pods_writer) = reflector::store::<Pod>();
@@ -136,7 +154,11 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     let (stores, pokes) = (stores.clone(), pokes.clone());
-    let events = watcher(api, watcher::Config::default()).default_backoff().modify(prune).reflect(writer).touched_objects();
+    let events = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(prune)
+        .reflect(writer)
+        .touched_objects();
     Box::pin(events.for_each(move |event| {
         match event {
             Ok(object) => {
@@ -179,7 +201,10 @@ fn prune_rest<K: Resource>(object: &mut K) {
     object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
 }
 
-fn in_namespace<'a>(stores: &Stores, namespace: &'a str) -> impl Iterator<Item = Arc<FreeThreadRollout>> + use<'a> {
+fn in_namespace<'a>(
+    stores: &Stores,
+    namespace: &'a str,
+) -> impl Iterator<Item = Arc<FreeThreadRollout>> + use<'a> {
     stores.rollouts.state().into_iter().filter(move |r| r.namespace().as_deref() == Some(namespace))
 }
 
@@ -213,7 +238,8 @@ fn of_pod(pod: &Pod, stores: &Stores) -> Affected {
     in_namespace(stores, &namespace)
         .filter(|rollout| {
             let workload = ObjectRef::new(&rollout.spec.workload_ref.name).within(&namespace);
-            let selector = stores.deployments.get(&workload).and_then(|d| d.spec.as_ref().map(|s| s.selector.clone()));
+            let selector =
+                stores.deployments.get(&workload).and_then(|d| d.spec.as_ref().map(|s| s.selector.clone()));
             selector.is_some_and(|selector| selects(&selector, pod.labels()))
         })
         .map(|r| key(&r))
@@ -227,5 +253,6 @@ fn of_namespace<K: Resource>(object: &K, stores: &Stores) -> Affected {
 
 /// Whether a label selector matches; one that cannot be parsed matches nothing.
 pub(super) fn selects(selector: &LabelSelector, labels: &std::collections::BTreeMap<String, String>) -> bool {
-    kube::core::Selector::try_from(selector.clone()).is_ok_and(|s| kube::core::SelectorExt::matches(&s, labels))
+    kube::core::Selector::try_from(selector.clone())
+        .is_ok_and(|s| kube::core::SelectorExt::matches(&s, labels))
 }

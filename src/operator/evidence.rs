@@ -15,7 +15,10 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::Metrics;
 use crate::{
     api::{AttemptStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
-    judge::{Attempt, AttemptSpec, Finding, MetricSamples, MetricSpec, Observed, Pool, WeightChange, hard_signals, overall},
+    judge::{
+        Attempt, AttemptSpec, Finding, MetricSamples, MetricSpec, Observed, Pool, WeightChange, hard_signals,
+        overall,
+    },
     observe::{
         LogSignal, Obstacle, Pod, Pokes, Scene,
         logs::{LogTarget, LogWatch, RolloutRef},
@@ -26,6 +29,9 @@ use crate::{
 
 /// Bounds on the time between two readings: several per scrape are cheap and save half a second.
 const READ_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// From the read-back of a weight until its share is taken for served: endpoints reach every node within 1.3 s as measured, and the first
+/// requests take a moment to be answered and scraped.
+const SETTLE_MS: i64 = 5_000;
 /// Length of a window of the guard, after the last step.
 const GUARD_WINDOW_MS: i64 = 24 * 3_600_000;
 
@@ -68,8 +74,8 @@ impl Evidence {
     pub(super) fn new(client: &Client, source: HttpSource, pokes: Pokes, metrics: Metrics) -> Self {
         let source = Arc::new(source);
         let reader = Arc::new(Reader::new(source.clone()));
-        let poked = pokes.clone();
-        let logs = LogWatch::new(client.clone(), move |namespace, name| poked.poke(namespace, name));
+        let bell = pokes.clone();
+        let logs = LogWatch::new(client.clone(), move |namespace, name| bell.poke(namespace, name));
         Self { source, reader, logs, pokes, metrics, readers: Mutex::default() }
     }
 
@@ -97,17 +103,26 @@ impl Evidence {
         let status = rollout.status.as_ref();
         let attempt = status.and_then(|s| s.attempt.as_ref());
         let key = attempt.map(|a| key(a, now));
-        let latest = self.readers().get(&rollout.uid().unwrap_or_default()).and_then(|f| f.latest.borrow().clone());
-        let counts = latest.filter(|(of, _)| Some(*of) == key).map_or_else(Finding::not_read_yet, |(_, finding)| finding);
+        let latest =
+            self.readers().get(&rollout.uid().unwrap_or_default()).and_then(|f| f.latest.borrow().clone());
+        let counts = latest
+            .filter(|(of, _)| Some(*of) == key)
+            .map_or_else(Finding::not_read_yet, |(_, finding)| finding);
         let hard = attempt.and_then(|a| hard_signals(&scene.observation, a, now));
         overall(hard, counts)
     }
 
     /// Let the reading fit what was decided.
-    pub(super) fn follow(&self, rollout: &FreeThreadRollout, scene: &Scene, status: &FreeThreadRolloutStatus) {
+    pub(super) fn follow(
+        &self,
+        rollout: &FreeThreadRollout,
+        scene: &Scene,
+        status: &FreeThreadRolloutStatus,
+    ) {
         let uid = rollout.uid().unwrap_or_default();
         let reads = !matches!(status.phase, Phase::RolledBack | Phase::Failed);
-        let Some(wanted) = status.attempt.as_ref().filter(|_| reads).and_then(|a| self.wanted(rollout, scene, a)) else {
+        let Some(wanted) = status.attempt.as_ref().filter(|_| reads).and_then(|a| wanted(rollout, scene, a))
+        else {
             return self.forget(rollout);
         };
         let container = scene.rendered.as_ref().map(|r| r.container.clone()).unwrap_or_default();
@@ -144,52 +159,58 @@ impl Evidence {
         self.logs.forget(&uid);
     }
 
-    fn wanted(&self, rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -> Option<Wanted> {
-        let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
-        let analysis = &rollout.spec.analysis;
-        let key = key(attempt, Timestamp::now());
-        let warm_up = rollout.spec.free_threaded.warm_up.millis();
-        let standard = scene.observation.standard.iter().flat_map(|s| &s.pods).map(|p| target(p, Pool::Standard, warm_up));
-        let ours = scene.observation.free_threaded.pods.iter().map(|p| target(p, Pool::FreeThreaded, warm_up));
-        let metrics = analysis.error_rate.as_ref().map(|e| MetricSpec::errors(e.tolerate.ratio(), Some(e.max.ratio())));
-        let latency = analysis.latency.as_ref().map(|l| MetricSpec::latency(l.tolerate.ratio(), Some(l.max.ratio())));
-        let spec = AttemptSpec {
-            alpha: analysis.false_rollback.ratio(),
-            cell_ms: attempt.cell.millis(),
-            started: attempt.started_at.0.as_millisecond(),
-            metrics: metrics.into_iter().chain(latency).collect(),
-        };
-        Some(Wanted {
-            rollout: (namespace.clone(), name),
-            scope: Scope {
-                profile: analysis.prometheus.clone(),
-                rollout: rollout.uid()?,
-                namespace,
-                labels: analysis.labels.clone(),
-            },
-            key,
-            plan: MetricPlan::of(analysis).ok()?,
-            spec: if attempt.guard_since.is_some() { spec.guard_window(key.since) } else { spec },
-            pods: standard.chain(ours).collect(),
-            weight_changes: attempt
-                .weight_changes
-                .iter()
-                .map(|c| WeightChange { at: c.at.0.as_millisecond(), share: c.share.ratio() })
-                .collect(),
-            step_started: attempt.step_started_at.0.as_millisecond(),
-        })
-    }
-
     fn start(&self, wanted: Wanted) -> Follower {
         let (wanted, inputs) = watch::channel(wanted);
         let (finding, latest) = watch::channel(None);
-        let task = tokio::spawn(read(self.reader.clone(), inputs, finding, self.pokes.clone(), self.metrics.clone()));
+        let task = tokio::spawn(read(
+            self.reader.clone(),
+            inputs,
+            finding,
+            self.pokes.clone(),
+            self.metrics.clone(),
+        ));
         Follower { wanted, latest, task }
     }
 
     fn readers(&self) -> MutexGuard<'_, BTreeMap<String, Follower>> {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a reader of this rollout is to read; `None` where the spec cannot be read at all.
+fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -> Option<Wanted> {
+    let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
+    let analysis = &rollout.spec.analysis;
+    let key = key(attempt, Timestamp::now());
+    let warm_up = rollout.spec.free_threaded.warm_up.millis();
+    let standard =
+        scene.observation.standard.iter().flat_map(|s| &s.pods).map(|p| target(p, Pool::Standard, warm_up));
+    let ours = scene.observation.free_threaded.pods.iter().map(|p| target(p, Pool::FreeThreaded, warm_up));
+    let metrics =
+        analysis.error_rate.as_ref().map(|e| MetricSpec::errors(e.tolerate.ratio(), Some(e.max.ratio())));
+    let latency =
+        analysis.latency.as_ref().map(|l| MetricSpec::latency(l.tolerate.ratio(), Some(l.max.ratio())));
+    let spec = AttemptSpec {
+        alpha: analysis.false_rollback.ratio(),
+        cell_ms: attempt.cell.millis(),
+        started: attempt.started_at.0.as_millisecond(),
+        metrics: metrics.into_iter().chain(latency).collect(),
+    };
+    Some(Wanted {
+        rollout: (namespace.clone(), name),
+        scope: Scope {
+            profile: analysis.prometheus.clone(),
+            rollout: rollout.uid()?,
+            namespace,
+            labels: analysis.labels.clone(),
+        },
+        key,
+        plan: MetricPlan::of(analysis).ok()?,
+        spec: if attempt.guard_since.is_some() { spec.guard_window(key.since) } else { spec },
+        pods: standard.chain(ours).collect(),
+        weight_changes: weight_changes(attempt),
+        step_started: attempt.step_started_at.0.as_millisecond(),
+    })
 }
 
 /// The evidence that counts: the attempt's, or after the last step the current window's.
@@ -203,6 +224,22 @@ fn key(attempt: &AttemptStatus, now: Timestamp) -> AttemptKey {
         }
     };
     AttemptKey { attempt: attempt.number, since }
+}
+
+/// The changes of the weight, with the share that is really served: none from the moment that a weight is written (its pods start, its
+/// connections are still elsewhere), and the step's once it has been read back for a moment. What is configured is never taken for
+/// traffic: a pool whose pods just start is not silent.
+fn weight_changes(attempt: &AttemptStatus) -> Vec<WeightChange> {
+    let written =
+        attempt.weight_changes.iter().map(|c| WeightChange { at: c.at.0.as_millisecond(), share: 0.0 });
+    let served =
+        attempt.weight_changes.last().zip(attempt.converged_at.as_ref()).map(|(change, converged)| {
+            WeightChange {
+                at: converged.0.as_millisecond().saturating_add(SETTLE_MS),
+                share: change.share.ratio(),
+            }
+        });
+    written.chain(served).collect()
 }
 
 fn target(pod: &Pod, pool: Pool, warm_up_ms: i64) -> PodTarget {
@@ -242,8 +279,12 @@ async fn read(
             // Until the past is read, what is known is not the whole evidence.
             if caught_up {
                 let finding = Finding::of_counts(&attempt.verdict(now));
-                let told = latest.borrow().as_ref().map(|(key, f)| (*key, f.kind, f.reason, f.blind, f.standard_seen));
-                let news = told != Some((*key, finding.kind, finding.reason, finding.blind, finding.standard_seen));
+                let told = latest
+                    .borrow()
+                    .as_ref()
+                    .map(|(key, f)| (*key, f.kind, f.reason, f.blind, f.standard_seen));
+                let news =
+                    told != Some((*key, finding.kind, finding.reason, finding.blind, finding.standard_seen));
                 latest.send_replace(Some((*key, finding)));
                 if news {
                     pokes.poke(&wanted.rollout.0, &wanted.rollout.1);

@@ -41,7 +41,10 @@ async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
     if health.warm.load(Ordering::Relaxed) {
         (StatusCode::OK, "ready\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first answer of every watch (is the CRD installed, are the roles bound?)\n")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "waiting for the first answer of every watch (is the CRD installed, are the roles bound?)\n",
+        )
     }
 }
 

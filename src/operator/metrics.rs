@@ -55,12 +55,28 @@ impl Default for Metrics {
             weight_writes: Family::default(),
             registry: Arc::default(),
         };
-        registry.register("rollbacks", "Rollouts that gave their traffic back, by reason", metrics.rollbacks.clone());
+        registry.register(
+            "rollbacks",
+            "Rollouts that gave their traffic back, by reason",
+            metrics.rollbacks.clone(),
+        );
         registry.register("findings", "Passes by what the judge found", metrics.findings.clone());
-        registry.register("reconcile_errors", "Passes that failed, by kind of failure", metrics.errors.clone());
-        registry.register("query_failures", "Prometheus queries that failed, by kind", metrics.query_failures.clone());
+        registry.register(
+            "reconcile_errors",
+            "Passes that failed, by kind of failure",
+            metrics.errors.clone(),
+        );
+        registry.register(
+            "query_failures",
+            "Prometheus queries that failed, by kind",
+            metrics.query_failures.clone(),
+        );
         registry.register("reconcile_seconds", "Duration of a pass", metrics.reconcile.clone());
-        registry.register("rollback_seconds", "From the finding to weight 0 read back", metrics.rollback.clone());
+        registry.register(
+            "rollback_seconds",
+            "From the finding to weight 0 read back",
+            metrics.rollback.clone(),
+        );
         registry.register("weight_writes", "Writes of a weight, by direction", metrics.weight_writes.clone());
         Self { registry: Arc::new(registry), ..metrics }
     }
@@ -133,11 +149,20 @@ fn gauges(text: &mut String, all: &[Arc<FreeThreadRollout>]) {
     for rollout in all.iter().take(NAMED_ROLLOUTS) {
         let weight = status(rollout).weight;
         // Names of Kubernetes objects hold nothing that would need escaping here.
-        let labels = format!("namespace=\"{}\",rollout=\"{}\"", rollout.namespace().unwrap_or_default(), rollout.name_any());
-        let _ = writeln!(text, "freethread_rollout_weight_percent{{{labels},kind=\"wanted\"}} {}", weight.wanted);
+        let labels = format!(
+            "namespace=\"{}\",rollout=\"{}\"",
+            rollout.namespace().unwrap_or_default(),
+            rollout.name_any()
+        );
+        let _ =
+            writeln!(text, "freethread_rollout_weight_percent{{{labels},kind=\"wanted\"}} {}", weight.wanted);
         for (kind, share) in [("serving", weight.serving), ("observed", weight.observed)] {
             if let Some(share) = share {
-                let _ = writeln!(text, "freethread_rollout_weight_percent{{{labels},kind=\"{kind}\"}} {}", share.percent());
+                let _ = writeln!(
+                    text,
+                    "freethread_rollout_weight_percent{{{labels},kind=\"{kind}\"}} {}",
+                    share.percent()
+                );
             }
         }
     }

@@ -28,7 +28,10 @@ pub(super) struct Context {
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// Look at one rollout and do what is to be done.
-pub(super) async fn reconcile(rollout: Arc<FreeThreadRollout>, context: Arc<Context>) -> Result<Action, ActError> {
+pub(super) async fn reconcile(
+    rollout: Arc<FreeThreadRollout>,
+    context: Arc<Context>,
+) -> Result<Action, ActError> {
     let (began, now) = (std::time::Instant::now(), Timestamp::now());
     let deleting = rollout.metadata.deletion_timestamp.is_some();
     if deleting && !rollout.finalizers().iter().any(|f| f == FINALIZER) {
@@ -41,7 +44,12 @@ pub(super) async fn reconcile(rollout: Arc<FreeThreadRollout>, context: Arc<Cont
     }
     let status = rollout.status.clone().unwrap_or_default();
     let evidence = &context.evidence;
-    let mut scene = observe(&rollout, &context.stores, evidence.log_signals(&rollout), evidence.scrape_interval_ms(&rollout));
+    let mut scene = observe(
+        &rollout,
+        &context.stores,
+        evidence.log_signals(&rollout),
+        evidence.scrape_interval_ms(&rollout),
+    );
     scene.observation.obstacles.extend(evidence.obstacle(&rollout));
     let finding = evidence.finding(&rollout, &scene, now);
     let decision = decide(&Input {
@@ -59,7 +67,8 @@ pub(super) async fn reconcile(rollout: Arc<FreeThreadRollout>, context: Arc<Cont
     evidence.follow(&rollout, &scene, &decision.status);
     context.metrics.decided(status.phase, &decision, &found(&finding), began.elapsed());
     context.backoff.succeeded(&rollout.uid().unwrap_or_default());
-    let news = (status.phase, status.reason, status.message) != (decision.status.phase, decision.status.reason, decision.status.message.clone());
+    let news = (status.phase, status.reason, status.message)
+        != (decision.status.phase, decision.status.reason, decision.status.message.clone());
     if news || done.weight || done.pool {
         tracing::info!(rollout = %rollout.name_any(), namespace = rollout.namespace(), phase = ?decision.status.phase,
             reason = ?decision.status.reason, target = ?decision.target, ?done, "{}", decision.status.message);
@@ -69,11 +78,13 @@ pub(super) async fn reconcile(rollout: Arc<FreeThreadRollout>, context: Arc<Cont
 
 fn wake(at: Option<Timestamp>, phase: Phase, now: Timestamp) -> Action {
     let wait = at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-    let wait = if phase == Phase::Progressing { Some(wait.map_or(LOOK_AGAIN, |w| w.min(LOOK_AGAIN))) } else { wait };
+    let wait =
+        if phase == Phase::Progressing { Some(wait.map_or(LOOK_AGAIN, |w| w.min(LOOK_AGAIN))) } else { wait };
     wait.map_or_else(Action::await_change, Action::requeue)
 }
 
 /// What to do after a pass that failed.
+#[allow(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
 pub(super) fn failed(rollout: Arc<FreeThreadRollout>, error: &ActError, context: Arc<Context>) -> Action {
     let urgent = matches!(error, ActError::Route(_));
     let wait = context.backoff.failed(&rollout.uid().unwrap_or_default(), error.kind(), urgent);

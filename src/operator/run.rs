@@ -107,7 +107,11 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = OperatorConfig::load(&args.config)?;
     let client = client().await?;
-    let scope = args.watch_namespace.clone().filter(|n| !n.is_empty()).map_or(WatchScope::Cluster, WatchScope::Namespace);
+    let scope = args
+        .watch_namespace
+        .clone()
+        .filter(|n| !n.is_empty())
+        .map_or(WatchScope::Cluster, WatchScope::Namespace);
     let pokes = Pokes::default();
     let (stores, watches) = start_watches(&client, &scope, &pokes);
     let metrics = Metrics::default();
@@ -132,7 +136,12 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         let context = Context {
             client: client.clone(),
             stores: stores.clone(),
-            evidence: Evidence::new(&client, HttpSource::new(config.prometheus), pokes.clone(), metrics.clone()),
+            evidence: Evidence::new(
+                &client,
+                HttpSource::new(config.prometheus),
+                pokes.clone(),
+                metrics.clone(),
+            ),
             metrics: metrics.clone(),
             backoff: Backoff::default(),
             instance: args.instance.clone(),

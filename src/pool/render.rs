@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::{patch::strategic_merge, safety::weakened};
 use crate::api::{
-    ANNOTATION_TEMPLATE_HASH, FreeThreaded, LABEL_MANAGED_BY, LABEL_POOL, LABEL_ROLLOUT, MANAGED_BY, POOL_FREE_THREADED, Resources,
-    pool_name,
+    ANNOTATION_TEMPLATE_HASH, FreeThreaded, LABEL_MANAGED_BY, LABEL_POOL, LABEL_ROLLOUT, MANAGED_BY,
+    POOL_FREE_THREADED, Resources, pool_name,
 };
 
 /// Seconds that a pod of our pool keeps serving after it was told to end, where the template says nothing: endpoints take a moment
@@ -47,7 +47,9 @@ pub enum RenderError {
     #[error("the standard pool's pod template cannot be read: {0}")]
     Template(String),
     /// Several containers and none named.
-    #[error("the pod has several containers ({0}): set spec.freeThreaded.container to the one that runs Python")]
+    #[error(
+        "the pod has several containers ({0}): set spec.freeThreaded.container to the one that runs Python"
+    )]
     WhichContainer(String),
     /// A container that is not there.
     #[error("spec.freeThreaded.container is '{wanted}', but the pod has only: {there}")]
@@ -58,10 +60,14 @@ pub enum RenderError {
         there: String,
     },
     /// `{tag}` without a tag.
-    #[error("spec.freeThreaded.image uses {{tag}}, but the standard image '{0}' has no tag: write the whole image name")]
+    #[error(
+        "spec.freeThreaded.image uses {{tag}}, but the standard image '{0}' has no tag: write the whole image name"
+    )]
     NoTag(String),
     /// The patch makes pods more powerful.
-    #[error("spec.freeThreaded.patch may not {0}: the free-threaded pool has the standard pool's rights, no more")]
+    #[error(
+        "spec.freeThreaded.patch may not {0}: the free-threaded pool has the standard pool's rights, no more"
+    )]
     Weakened(String),
     /// The patch makes no pod template.
     #[error("spec.freeThreaded.patch does not give a valid pod template: {0}")]
@@ -140,7 +146,7 @@ fn fnv1a(value: &Value) -> String {
     format!("{hash:016x}")
 }
 
-/// Keys in order, whatever map type serde_json was built with.
+/// Keys in order, whatever map type `serde_json` was built with.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -153,7 +159,12 @@ fn sorted(value: &Value) -> Value {
 }
 
 fn containers(template: &Value) -> impl Iterator<Item = &Value> {
-    template.pointer("/spec/containers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default().iter()
+    template
+        .pointer("/spec/containers")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
 }
 
 fn name_of(container: &Value) -> &str {
@@ -173,7 +184,9 @@ fn python_container(template: &Value, wanted: Option<&str>) -> Result<String, Re
     let names: Vec<&str> = containers(template).map(name_of).collect();
     match (wanted, names.as_slice()) {
         (Some(wanted), names) if names.contains(&wanted) => Ok(wanted.to_owned()),
-        (Some(wanted), names) => Err(RenderError::NoSuchContainer { wanted: wanted.to_owned(), there: names.join(", ") }),
+        (Some(wanted), names) => {
+            Err(RenderError::NoSuchContainer { wanted: wanted.to_owned(), there: names.join(", ") })
+        }
         (None, [only]) => Ok((*only).to_owned()),
         (None, names) => Err(RenderError::WhichContainer(names.join(", "))),
     }
@@ -210,7 +223,8 @@ fn changes(container: &str, image: &str, spec: &FreeThreaded) -> Result<Value, R
 /// Our pods carry what the Services select, what the patch adds, and our own labels; nothing else of the template's, or selectors
 /// that were never meant for them (the standard Deployment's, its HPA's, a PDB's) would match them.
 fn labels(rollout: &str, serving: &[BTreeMap<String, String>], patch: &Value) -> BTreeMap<String, String> {
-    let mut labels: BTreeMap<String, String> = serving.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let mut labels: BTreeMap<String, String> =
+        serving.iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
     if let Some(added) = patch.pointer("/metadata/labels").and_then(Value::as_object) {
         labels.extend(added.iter().filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))));
     }
@@ -221,7 +235,8 @@ fn labels(rollout: &str, serving: &[BTreeMap<String, String>], patch: &Value) ->
 
 /// The template's annotations (scraping is often configured there), without the mark of a restart.
 fn annotations(template: &Value) -> Map<String, Value> {
-    let all = template.pointer("/metadata/annotations").and_then(Value::as_object).cloned().unwrap_or_default();
+    let all =
+        template.pointer("/metadata/annotations").and_then(Value::as_object).cloned().unwrap_or_default();
     all.into_iter().filter(|(name, _)| name != "kubectl.kubernetes.io/restartedAt").collect()
 }
 
@@ -238,11 +253,22 @@ fn add_pre_stop(template: &mut Value, container: &str) {
 }
 
 fn add_check(template: &mut Value, container: &str, python: &str) {
-    let Some(python_container) = containers(template).find(|c| name_of(c) == container).cloned() else { return };
+    let Some(python_container) = containers(template).find(|c| name_of(c) == container).cloned() else {
+        return;
+    };
     let mut check = json!({"name": CHECK_CONTAINER, "command": [python, "-c", CHECK_SCRIPT],
         "terminationMessagePolicy": "FallbackToLogsOnError"});
     // As the container itself: same image, rights, mounts (the interpreter may come from one) and resources.
-    for field in ["image", "imagePullPolicy", "env", "envFrom", "volumeMounts", "securityContext", "resources", "workingDir"] {
+    for field in [
+        "image",
+        "imagePullPolicy",
+        "env",
+        "envFrom",
+        "volumeMounts",
+        "securityContext",
+        "resources",
+        "workingDir",
+    ] {
         if let (Some(value), Some(object)) = (python_container.get(field), check.as_object_mut()) {
             object.insert(field.into(), value.clone());
         }
@@ -255,6 +281,7 @@ fn add_check(template: &mut Value, container: &str, python: &str) {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "json!() reads better in place")]
 mod tests {
     use super::*;
 
@@ -279,7 +306,11 @@ mod tests {
 
     #[test]
     fn pods_carry_what_services_select_and_what_is_ours() {
-        let pool = rendered(&standard("r.example:5000/orders:1.2", json!({})), &spec("r.example:5000/orders:{tag}-py3.14t")).unwrap();
+        let pool = rendered(
+            &standard("r.example:5000/orders:1.2", json!({})),
+            &spec("r.example:5000/orders:{tag}-py3.14t"),
+        )
+        .unwrap();
         assert_eq!(pool.image, "r.example:5000/orders:1.2-py3.14t");
         let labels = pool.deployment.pointer("/spec/template/metadata/labels").unwrap();
         assert_eq!(labels, &json!({"app": "orders", LABEL_ROLLOUT: "orders", LABEL_POOL: "free-threaded"}));
@@ -295,7 +326,10 @@ mod tests {
     #[test]
     fn annotations_alone_change_no_hash_and_a_real_change_does() {
         let plain = rendered(&standard("o:1", json!({})), &spec("o:t")).unwrap();
-        let restarted = standard("o:1", json!({"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "later"}}}));
+        let restarted = standard(
+            "o:1",
+            json!({"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "later"}}}),
+        );
         let restarted = rendered(&restarted, &spec("o:t")).unwrap();
         assert_eq!((&plain.hash, &plain.standard_hash), (&restarted.hash, &restarted.standard_hash));
         let newer = rendered(&standard("o:2", json!({})), &spec("o:t")).unwrap();
@@ -309,9 +343,15 @@ mod tests {
             pool.deployment.pointer("/spec/template/spec/containers/0/lifecycle/preStop").cloned()
         };
         assert_eq!(sleep(json!({})), Some(json!({"sleep": {"seconds": 5}})));
-        assert_eq!(sleep(json!({"spec": {"terminationGracePeriodSeconds": 3}})), Some(json!({"sleep": {"seconds": 2}})));
+        assert_eq!(
+            sleep(json!({"spec": {"terminationGracePeriodSeconds": 3}})),
+            Some(json!({"sleep": {"seconds": 2}}))
+        );
         let own = json!({"exec": {"command": ["drain"]}});
-        assert_eq!(sleep(json!({"spec": {"containers": [{"name": "web", "lifecycle": {"preStop": own}}]}})), Some(own));
+        assert_eq!(
+            sleep(json!({"spec": {"containers": [{"name": "web", "lifecycle": {"preStop": own}}]}})),
+            Some(own)
+        );
     }
 
     #[test]
@@ -334,7 +374,12 @@ mod tests {
         assert!(rendered(&digest, &spec("o:{tag}-t")).unwrap_err().to_string().contains("has no tag"));
         let mut strong = spec("o:t");
         strong.patch = Some(json!({"spec": {"serviceAccountName": "admin"}}));
-        assert!(rendered(&standard("o:1", json!({})), &strong).unwrap_err().to_string().contains("may not change serviceAccountName"));
+        assert!(
+            rendered(&standard("o:1", json!({})), &strong)
+                .unwrap_err()
+                .to_string()
+                .contains("may not change serviceAccountName")
+        );
         let mut odd = spec("o:t");
         odd.patch = Some(json!({"spec": {"containers": "web"}}));
         assert!(matches!(rendered(&standard("o:1", json!({})), &odd), Err(RenderError::Patch(_))));

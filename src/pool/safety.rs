@@ -7,7 +7,13 @@ use serde_json::Value;
 /// The first thing by which `pod` (a pod spec) has more power than `base`, as the end of a sentence; `None` when it has none.
 /// Containers that are new are held to the standard of `container`, the Python container of the base.
 pub(super) fn weakened(base: &Value, pod: &Value, container: &str) -> Option<String> {
-    for field in ["serviceAccountName", "serviceAccount", "automountServiceAccountToken", "runtimeClassName", "hostUsers"] {
+    for field in [
+        "serviceAccountName",
+        "serviceAccount",
+        "automountServiceAccountToken",
+        "runtimeClassName",
+        "hostUsers",
+    ] {
         if base.get(field) != pod.get(field) {
             return Some(format!("change {field}"));
         }
@@ -18,7 +24,10 @@ pub(super) fn weakened(base: &Value, pod: &Value, container: &str) -> Option<Str
         }
     }
     let host_path = |spec: &Value| -> Vec<Value> {
-        list(spec, "volumes").filter(|v| v.get("hostPath").is_some()).filter_map(|v| v.get("hostPath").cloned()).collect()
+        list(spec, "volumes")
+            .filter(|v| v.get("hostPath").is_some())
+            .filter_map(|v| v.get("hostPath").cloned())
+            .collect()
     };
     let allowed = host_path(base);
     if host_path(pod).iter().any(|path| !allowed.contains(path)) {
@@ -46,7 +55,9 @@ pub(super) fn weakened(base: &Value, pod: &Value, container: &str) -> Option<Str
 
 /// The first field of a security context that grants more than before.
 fn weaker_context(base: &Value, ours: &Value) -> Option<&'static str> {
-    let lost = |field: &str, strict: bool| base.get(field) == Some(&Value::Bool(strict)) && base.get(field) != ours.get(field);
+    let lost = |field: &str, strict: bool| {
+        base.get(field) == Some(&Value::Bool(strict)) && base.get(field) != ours.get(field)
+    };
     if is_true(ours.get("privileged")) && !is_true(base.get("privileged")) {
         return Some("privileged");
     }
@@ -60,7 +71,8 @@ fn weaker_context(base: &Value, ours: &Value) -> Option<&'static str> {
         return Some("readOnlyRootFilesystem");
     }
     for id in ["runAsUser", "runAsGroup"] {
-        if ours.get(id).and_then(Value::as_i64) == Some(0) && base.get(id).and_then(Value::as_i64) != Some(0) {
+        if ours.get(id).and_then(Value::as_i64) == Some(0) && base.get(id).and_then(Value::as_i64) != Some(0)
+        {
             return Some("runAsUser or runAsGroup 0");
         }
         if base.get(id).is_some() && ours.get(id).is_none() {
@@ -68,7 +80,11 @@ fn weaker_context(base: &Value, ours: &Value) -> Option<&'static str> {
         }
     }
     let capabilities = |side: &Value, verb: &str| -> Vec<Value> {
-        side.get("capabilities").and_then(|c| c.get(verb)).and_then(Value::as_array).cloned().unwrap_or_default()
+        side.get("capabilities")
+            .and_then(|c| c.get(verb))
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
     };
     let (had, has) = (capabilities(base, "add"), capabilities(ours, "add"));
     if has.iter().any(|c| !had.contains(c)) {
@@ -78,12 +94,10 @@ fn weaker_context(base: &Value, ours: &Value) -> Option<&'static str> {
     if dropped.iter().any(|c| !drops.contains(c)) && !drops.contains(&Value::String("ALL".into())) {
         return Some("capabilities.drop");
     }
-    for field in ["seccompProfile", "appArmorProfile", "seLinuxOptions", "procMount", "sysctls", "windowsOptions"] {
-        if base.get(field) != ours.get(field) {
-            return Some(field);
-        }
-    }
-    None
+    ["seccompProfile", "appArmorProfile", "seLinuxOptions", "procMount", "sysctls", "windowsOptions"]
+        .into_iter()
+        .find(|&field| base.get(field) != ours.get(field))
+        .map(|v| v as _)
 }
 
 fn is_true(value: Option<&Value>) -> bool {
@@ -119,14 +133,32 @@ mod tests {
             (json!({"volumes": [{"name": "h", "hostPath": {"path": "/"}}]}), "host path"),
             (json!({"securityContext": {"runAsUser": 0}}), "runAsUser"),
             (json!({"containers": [{"name": "web", "securityContext": {"privileged": true}}]}), "privileged"),
-            (json!({"containers": [{"name": "web", "securityContext": {"runAsNonRoot": null}}]}), "runAsNonRoot"),
-            (json!({"containers": [{"name": "web", "securityContext": {"readOnlyRootFilesystem": false}}]}), "readOnlyRootFilesystem"),
-            (json!({"containers": [{"name": "web", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}]}), "capabilities.add"),
-            (json!({"containers": [{"name": "web", "securityContext": {"capabilities": {"drop": []}}}]}), "capabilities.drop"),
-            (json!({"containers": [{"name": "web", "securityContext": {"seccompProfile": {"type": "Unconfined"}}}]}), "seccompProfile"),
+            (
+                json!({"containers": [{"name": "web", "securityContext": {"runAsNonRoot": null}}]}),
+                "runAsNonRoot",
+            ),
+            (
+                json!({"containers": [{"name": "web", "securityContext": {"readOnlyRootFilesystem": false}}]}),
+                "readOnlyRootFilesystem",
+            ),
+            (
+                json!({"containers": [{"name": "web", "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}]}),
+                "capabilities.add",
+            ),
+            (
+                json!({"containers": [{"name": "web", "securityContext": {"capabilities": {"drop": []}}}]}),
+                "capabilities.drop",
+            ),
+            (
+                json!({"containers": [{"name": "web", "securityContext": {"seccompProfile": {"type": "Unconfined"}}}]}),
+                "seccompProfile",
+            ),
             (json!({"containers": [{"name": "side", "securityContext": {"privileged": true}}]}), "side"),
             (json!({"initContainers": [{"name": "first"}]}), "first"),
-            (json!({"containers": [{"name": "web", "ports": [{"containerPort": 80, "hostPort": 80}]}]}), "host port"),
+            (
+                json!({"containers": [{"name": "web", "ports": [{"containerPort": 80, "hostPort": 80}]}]}),
+                "host port",
+            ),
         ] {
             let mut pod = base();
             super::super::patch::strategic_merge(&mut pod, &patch);

@@ -39,7 +39,8 @@ impl PodCount {
         let pool = self.name.clone();
         let params = PatchParams::apply(MANAGER_ROUTE).force();
         let patch = Patch::Apply(body);
-        let answer = tokio::time::timeout(WRITE_TIMEOUT, self.deployments.patch(&self.name, &params, &patch)).await;
+        let answer =
+            tokio::time::timeout(WRITE_TIMEOUT, self.deployments.patch(&self.name, &params, &patch)).await;
         let written = answer
             .map_err(|_| RouteError::Timeout { pool: pool.clone(), pods, after: WRITE_TIMEOUT })?
             .map_err(|source| RouteError::Api { pool: pool.clone(), pods, source: Box::new(source) })?;
@@ -76,7 +77,9 @@ impl Router for PodCount {
             match self.write(target.pods, &body).await {
                 // No Deployment (any more): nothing that could serve.
                 Err(RouteError::Api { source, .. }) if source_is_gone(&source) => return Ok(()),
-                Err(error) if tries < LOWER_TRIES => tracing::warn!(%error, tries, "lowering the weight: trying again at once"),
+                Err(error) if tries < LOWER_TRIES => {
+                    tracing::warn!(%error, tries, "lowering the weight: trying again at once");
+                }
                 done => return done,
             }
         }
@@ -109,8 +112,14 @@ mod tests {
     #[test]
     fn only_a_rise_is_bound_to_a_version_and_only_a_rollback_leaves_a_note() {
         let pool = LivePool { uid: "u".into(), resource_version: "7".into(), ..LivePool::default() };
-        let note = RollbackNote { attempt: 1, phase: Phase::RolledBack, reason: Reason::ErrorRate, message: "why".into() };
-        let fall = Target { movement: Movement::Fall, share: Percent::from_ratio(0.0), pods: 0, note: Some(note) };
+        let note = RollbackNote {
+            attempt: 1,
+            phase: Phase::RolledBack,
+            reason: Reason::ErrorRate,
+            message: "why".into(),
+        };
+        let fall =
+            Target { movement: Movement::Fall, share: Percent::from_ratio(0.0), pods: 0, note: Some(note) };
         let written = body("x-ft", &fall, &pool, None);
         assert_eq!(written.pointer("/metadata/resourceVersion"), None);
         assert!(written.pointer("/metadata/annotations").is_some());

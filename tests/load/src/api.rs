@@ -1,4 +1,4 @@
-//! The HTTP API that tells the counts: `GET /counts`, `GET /last?n=200`, `POST /mark`, `POST /rate`.
+//! The HTTP API that tells the counts: `GET /counts`, `GET /last?n=200`, `GET /bad?n=200`, `POST /mark`, `POST /rate`.
 
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ pub(crate) fn router(counts: Arc<Counts>, rate: Arc<Rate>) -> Router {
     Router::new()
         .route("/counts", get(counts_now))
         .route("/last", get(last))
+        .route("/bad", get(bad))
         .route("/mark", post(mark))
         .route("/rate", post(set_rate))
         .with_state((counts, rate))
@@ -34,10 +35,19 @@ async fn counts_now(State((counts, rate)): State<Shared>) -> Response {
 
 /// The last answers one by one, oldest first.
 async fn last(State((counts, _)): State<Shared>, uri: Uri) -> Response {
+    lines(&counts, &uri, false)
+}
+
+/// The same of those that failed.
+async fn bad(State((counts, _)): State<Shared>, uri: Uri) -> Response {
+    lines(&counts, &uri, true)
+}
+
+fn lines(counts: &Counts, uri: &Uri, only_bad: bool) -> Response {
     let query = uri.query().unwrap_or_default();
     let n = query.split('&').find_map(|part| part.strip_prefix("n=")).unwrap_or("200");
     match n.parse() {
-        Ok(n) => match serde_json::to_value(counts.last(n)) {
+        Ok(n) => match serde_json::to_value(counts.last(n, only_bad)) {
             Ok(lines) => json(&lines),
             Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
         },

@@ -3,7 +3,11 @@
 use std::{
     collections::VecDeque,
     io::ErrorKind,
-    sync::{Mutex, MutexGuard, PoisonError},
+    net::SocketAddr,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -68,6 +72,21 @@ impl Pool {
     pub(crate) const ALL: [Self; 3] = [Self::Standard, Self::FreeThreaded, Self::None];
 }
 
+/// Waits until the address has taken connections for a second without a miss, a minute at most: a Service that was created
+/// just now refuses them until every node knows it, and that says nothing about the pools. Nothing of this is counted.
+pub(crate) async fn settled(target: SocketAddr) -> bool {
+    let mut in_a_row = 0;
+    for _ in 0..1200 {
+        let taken = tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(target)).await;
+        in_a_row = if matches!(taken, Ok(Ok(_))) { in_a_row + 1 } else { 0 };
+        if in_a_row == 20 {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
+}
+
 /// One request's end.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -75,15 +94,20 @@ pub(crate) struct Answer {
     pub(crate) outcome: Outcome,
     /// `X-Pod`, where there was an answer.
     pub(crate) pod: Option<String>,
+    /// What the error was, where there was one.
+    pub(crate) detail: Option<String>,
     /// A persistent connection turned out to be closed before the request was written to it, and another one was taken.
     pub(crate) reconnected: bool,
 }
 
 impl Answer {
-    fn failed(outcome: Outcome, reconnected: bool) -> Self {
-        Self { pool: Pool::None, outcome, pod: None, reconnected }
+    fn failed((outcome, detail): Failure, reconnected: bool) -> Self {
+        Self { pool: Pool::None, outcome, pod: None, detail: Some(detail), reconnected }
     }
 }
+
+/// How it failed, and the error's words.
+type Failure = (Outcome, String);
 
 type Sender = SendRequest<Empty<Bytes>>;
 
@@ -114,30 +138,35 @@ impl Connections {
     /// Sends one request. Never longer than the timeout.
     pub(crate) async fn request(&self, kind: Kind) -> Answer {
         let timeout = Duration::from_millis(self.args.timeout_ms);
+        let connected = AtomicBool::new(false);
         let attempt = async {
             match kind {
-                Kind::New => self.over_new().await,
-                Kind::Kept => self.over_kept().await,
+                Kind::New => self.over_new(&connected).await,
+                Kind::Kept => self.over_kept(&connected).await,
             }
         };
-        tokio::time::timeout(timeout, attempt)
-            .await
-            .unwrap_or_else(|_| Answer::failed(Outcome::Timeout, false))
+        tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| {
+            let waited = if connected.load(Ordering::Relaxed) { "no answer" } else { "no connection" };
+            Answer::failed((Outcome::Timeout, format!("{waited} within {} ms", timeout.as_millis())), false)
+        })
     }
 
-    async fn over_new(&self) -> Answer {
+    async fn over_new(&self, connected: &AtomicBool) -> Answer {
         match self.connect().await {
-            Ok(mut sender) => match exchange(&mut sender, self.build(Kind::New)).await {
-                Exchange::Answered { answer, .. } => answer,
-                Exchange::NotWritten => Answer::failed(Outcome::Reset, false),
-            },
-            Err(outcome) => Answer::failed(outcome, false),
+            Ok(mut sender) => {
+                connected.store(true, Ordering::Relaxed);
+                match exchange(&mut sender, self.build(Kind::New)).await {
+                    Exchange::Answered { answer, .. } => answer,
+                    Exchange::NotWritten(error) => Answer::failed((Outcome::Reset, error), false),
+                }
+            }
+            Err(failure) => Answer::failed(failure, false),
         }
     }
 
     /// Takes the persistent connections in turn, so that all of them stay in use. One that was closed while it was idle is dropped and
     /// the request, which was never written, goes over another. A request that *was* written is never sent again.
-    async fn over_kept(&self) -> Answer {
+    async fn over_kept(&self, connected: &AtomicBool) -> Answer {
         let mut reconnected = false;
         loop {
             let taken = self.take();
@@ -148,9 +177,10 @@ impl Connections {
                 Some(kept) => kept,
                 None => match self.connect().await {
                     Ok(sender) => Kept { sender, requests: 0 },
-                    Err(outcome) => return Answer::failed(outcome, reconnected),
+                    Err(failure) => return Answer::failed(failure, reconnected),
                 },
             };
+            connected.store(true, Ordering::Relaxed);
             match exchange(&mut kept.sender, self.build(Kind::Kept)).await {
                 Exchange::Answered { mut answer, reusable } => {
                     kept.requests += 1;
@@ -161,8 +191,10 @@ impl Connections {
                     answer.reconnected = reconnected;
                     return answer;
                 }
-                Exchange::NotWritten if fresh => return Answer::failed(Outcome::Reset, reconnected),
-                Exchange::NotWritten => reconnected = true,
+                Exchange::NotWritten(error) if fresh => {
+                    return Answer::failed((Outcome::Reset, error), reconnected);
+                }
+                Exchange::NotWritten(_) => reconnected = true,
             }
         }
     }
@@ -185,14 +217,18 @@ impl Connections {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(&self) -> Result<Sender, Outcome> {
-        let stream = TcpStream::connect(self.args.target).await.map_err(|e| match e.kind() {
-            ErrorKind::ConnectionReset => Outcome::Reset,
-            ErrorKind::TimedOut => Outcome::Timeout,
-            _ => Outcome::Refused,
+    async fn connect(&self) -> Result<Sender, Failure> {
+        let stream = TcpStream::connect(self.args.target).await.map_err(|error| {
+            let outcome = match error.kind() {
+                ErrorKind::ConnectionReset => Outcome::Reset,
+                ErrorKind::TimedOut => Outcome::Timeout,
+                _ => Outcome::Refused,
+            };
+            (outcome, error.to_string())
         })?;
-        stream.set_nodelay(true).map_err(|_| Outcome::Reset)?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| Outcome::Reset)?;
+        stream.set_nodelay(true).map_err(|error| (Outcome::Reset, error.to_string()))?;
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.map_err(|error| (Outcome::Reset, error.to_string()))?;
         tokio::spawn(async move {
             // Its failures surface at the request.
             let _ = connection.await;
@@ -234,18 +270,20 @@ impl Drop for Place<'_> {
 
 enum Exchange {
     Answered { answer: Answer, reusable: bool },
-    NotWritten,
+    NotWritten(String),
 }
 
 async fn exchange(sender: &mut Sender, request: Request<Empty<Bytes>>) -> Exchange {
-    if sender.ready().await.is_err() {
-        return Exchange::NotWritten;
+    if let Err(error) = sender.ready().await {
+        return Exchange::NotWritten(error.to_string());
     }
-    let failed = |outcome| Exchange::Answered { answer: Answer::failed(outcome, false), reusable: false };
     let response = match sender.try_send_request(request).await {
         Ok(response) => response,
-        Err(error) if error.message().is_some() => return Exchange::NotWritten,
-        Err(error) => return failed(outcome_of(error.error())),
+        Err(error) if error.message().is_some() => return Exchange::NotWritten(error.error().to_string()),
+        Err(error) => {
+            let answer = Answer::failed(failure_of(error.error()), false);
+            return Exchange::Answered { answer, reusable: false };
+        }
     };
     let (parts, body) = response.into_parts();
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
@@ -256,11 +294,14 @@ async fn exchange(sender: &mut Sender, request: Request<Empty<Bytes>>) -> Exchan
     };
     let pod = header("x-pod").map(str::to_owned);
     let reusable = header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close"));
-    let (outcome, reusable) = match body.collect().await {
-        Ok(_) => (outcome_of_status(parts.status), reusable),
-        Err(error) => (outcome_of(&error), false),
+    let (outcome, detail, reusable) = match body.collect().await {
+        Ok(_) => (outcome_of_status(parts.status), None, reusable),
+        Err(error) => {
+            let (outcome, detail) = failure_of(&error);
+            (outcome, Some(detail), false)
+        }
     };
-    Exchange::Answered { answer: Answer { pool, outcome, pod, reconnected: false }, reusable }
+    Exchange::Answered { answer: Answer { pool, outcome, pod, detail, reconnected: false }, reusable }
 }
 
 fn outcome_of_status(status: StatusCode) -> Outcome {
@@ -271,12 +312,13 @@ fn outcome_of_status(status: StatusCode) -> Outcome {
     }
 }
 
-fn outcome_of(error: &hyper::Error) -> Outcome {
-    if error.is_parse() {
+fn failure_of(error: &hyper::Error) -> Failure {
+    let outcome = if error.is_parse() {
         Outcome::Other
     } else if error.is_timeout() {
         Outcome::Timeout
     } else {
         Outcome::Reset
-    }
+    };
+    (outcome, error.to_string())
 }

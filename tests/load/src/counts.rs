@@ -28,6 +28,8 @@ struct State {
     window_name: String,
     window_since_ms: u64,
     last: VecDeque<Line>,
+    /// The last ones that failed.
+    bad: VecDeque<Line>,
 }
 
 /// One answer, remembered.
@@ -38,6 +40,7 @@ pub(crate) struct Line {
     outcome: Outcome,
     connection: Kind,
     pod: Option<String>,
+    detail: Option<String>,
     ms: u64,
 }
 
@@ -69,17 +72,19 @@ impl Counts {
         if state.window_number == window {
             state.window.add(kind, answer, took, now);
         }
-        if state.last.len() == REMEMBERED {
-            state.last.pop_front();
-        }
-        state.last.push_back(Line {
+        let line = Line {
             at_unix_ms: now,
             pool: answer.pool,
             outcome: answer.outcome,
             connection: kind,
             pod: answer.pod.clone(),
+            detail: answer.detail.clone(),
             ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        });
+        };
+        if answer.outcome != Outcome::Ok {
+            remember(&mut state.bad, line.clone());
+        }
+        remember(&mut state.last, line);
     }
 
     /// Starts a new window and returns the one that ends.
@@ -99,11 +104,19 @@ impl Counts {
         json!({ "rps": rps, "total": state.total.to_json(), "window": window_json(&state) })
     }
 
-    /// The last `n` answers, oldest first.
-    pub(crate) fn last(&self, n: usize) -> Vec<Line> {
+    /// The last `n` answers, or the last `n` failures, oldest first.
+    pub(crate) fn last(&self, n: usize, only_bad: bool) -> Vec<Line> {
         let state = self.lock();
-        state.last.iter().skip(state.last.len().saturating_sub(n)).cloned().collect()
+        let lines = if only_bad { &state.bad } else { &state.last };
+        lines.iter().skip(lines.len().saturating_sub(n)).cloned().collect()
     }
+}
+
+fn remember(lines: &mut VecDeque<Line>, line: Line) {
+    if lines.len() == REMEMBERED {
+        lines.pop_front();
+    }
+    lines.push_back(line);
 }
 
 fn window_json(state: &State) -> Value {
@@ -227,7 +240,7 @@ mod tests {
     use super::*;
 
     fn answer(pool: Pool, outcome: Outcome) -> Answer {
-        Answer { pool, outcome, pod: None, reconnected: false }
+        Answer { pool, outcome, pod: None, detail: None, reconnected: false }
     }
 
     #[test]
@@ -256,7 +269,8 @@ mod tests {
         assert_eq!(seen["window"]["kept"], 1);
         assert_eq!(seen["window"]["pools"]["free-threaded"]["answered"], 0);
         assert_eq!(seen["total"]["pools"]["standard"]["outcomes"]["http_error"]["kept"], 1);
-        assert_eq!(counts.last(1).len(), 1);
+        assert_eq!(counts.last(9, false).len(), 2);
+        assert_eq!(counts.last(9, true).len(), 1);
     }
 
     #[test]

@@ -68,6 +68,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sender = {
         let (args, rate, counts) = (args.clone(), rate.clone(), counts.clone());
         async move {
+            if !connection::settled(args.target).await {
+                println!("{} takes no connections; sending all the same", args.target);
+            }
             let stop = tokio::time::sleep(Duration::from_secs(args.duration_s));
             tokio::select! {
                 () = schedule::send(&args, &rate, &counts) => {}

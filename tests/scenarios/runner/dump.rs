@@ -24,6 +24,9 @@ pub(crate) async fn write(stage: &Stage, name: &str, failure: &str, out: &Path) 
         |counts| format!("total: {}\nsince the mark: {}", counts.total.describe(), counts.window.describe()),
     );
     let _ = writeln!(text, "{words}");
+    for line in stage.load.bad().await.unwrap_or_default() {
+        let _ = writeln!(text, "{line}");
+    }
     for pod in stage.cluster.operator_pods().await.unwrap_or_default() {
         let name = pod.name_any();
         section(&mut text, &format!("log of {name}"));

@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn order_is_by_revision_and_not_by_arrival() {
         let moment = |revision, free_threaded_ready, pool, rollout| {
-            let view = View { free_threaded_ready, pool, rollout, ..View::default() };
+            let view = View { rollout, pool, free_threaded_ready, ..View::default() };
             Moment { at: Instant::now(), revision, view }
         };
         // The rollout's deletion arrived before the pool's, and happened after it.

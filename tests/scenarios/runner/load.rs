@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     Result,
@@ -64,6 +64,11 @@ impl Load {
     /// Starts a new window.
     pub(crate) async fn mark(&self, name: &str) -> Result<()> {
         self.cluster.to_pod(&self.namespace, POD, PORT, "/mark", Some(&json!({"name": name}))).await.map(drop)
+    }
+    /// The last requests that failed, one by one.
+    pub(crate) async fn bad(&self) -> Result<Vec<Value>> {
+        let text = self.cluster.to_pod(&self.namespace, POD, PORT, "/bad?n=100", None).await?;
+        serde_json::from_str(&text).map_err(context("the load generator's failures"))
     }
     pub(crate) async fn rate(&self, rps: f64) -> Result<()> {
         self.cluster.to_pod(&self.namespace, POD, PORT, "/rate", Some(&json!({"rps": rps}))).await.map(drop)

@@ -8,6 +8,7 @@ mod dump;
 mod expect;
 mod load;
 mod play;
+mod reading;
 mod show;
 mod stage;
 mod vocabulary;
@@ -172,7 +173,14 @@ async fn play_on(stage: &mut Stage, scenario: &Scenario) -> Result<String> {
             println!("  ----- {headline}");
         }
         let place = format!("step {} ({headline})", index + 1);
-        let seen = play.step(step).await.map_err(context(&place))?;
+        let seen = match play.step(step).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                let view = play.stage.world.now().view();
+                let now = format!("{:?} ({}): {}", view.phase, stage::word(view.reason), view.message);
+                return Err(format!("{place}: {error}; the rollout is {now}").into());
+            }
+        };
         if !shown {
             println!("  {:6.1} s  {headline}: {seen}", play.started.elapsed().as_secs_f64());
         }

@@ -155,6 +155,7 @@ impl<'a> Play<'a> {
         if let Err(error) = self.stage.load.mark(what).await {
             println!("  (no mark at the {what}: {error})");
         }
+        self.stage.world.disturb();
         self.disturbed = Some((Instant::now(), what));
     }
 

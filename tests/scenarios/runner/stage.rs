@@ -21,7 +21,8 @@ use crate::{
     cluster::{Cluster, within},
     context,
     load::{self, Load},
-    vocabulary::{Scenario, Setting, Step, yaml, yaml_documents},
+    reading::{yaml, yaml_documents},
+    vocabulary::{Scenario, Setting, Step},
     world::World,
 };
 
@@ -119,14 +120,15 @@ impl Stage {
             .await?;
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            match self.load.counts().await {
+            let seen = match self.load.counts().await {
                 Ok(counts) if counts.total.answered > 0 => return Ok(()),
-                Err(error) if Instant::now() > deadline => {
-                    return Err(format!("the load generator does not start: {error}").into());
-                }
-                Ok(_) if Instant::now() > deadline => return Err("the load generator gets no answers".into()),
-                _ => tokio::time::sleep(load::PERIOD).await,
+                Ok(_) => "it gets no answers".to_owned(),
+                Err(error) => format!("{error}{}", self.world.now().why_waiting(load::POD)),
+            };
+            if Instant::now() > deadline {
+                return Err(format!("the load generator does not start: {seen}").into());
             }
+            tokio::time::sleep(load::PERIOD).await;
         }
     }
 
@@ -155,7 +157,8 @@ impl Stage {
         let deadline = Instant::now() + Duration::from_mins(1);
         while let Err(error) = self.cluster.to_pod(&self.namespace, KILLER, KILLER_PORT, "/", None).await {
             if Instant::now() > deadline {
-                return Err(format!("the killer does not start: {error}").into());
+                let why = self.world.now().why_waiting(KILLER);
+                return Err(format!("the killer does not start: {error}{why}").into());
             }
             tokio::time::sleep(load::PERIOD).await;
         }

@@ -30,6 +30,8 @@ pub(crate) struct World {
     state: Mutex<State>,
     changed: watch::Sender<()>,
     guards: Mutex<Vec<(usize, Forbidden)>>,
+    /// What may never happen as long as nothing has been done to the rollout.
+    calm: Mutex<Option<Forbidden>>,
     _watches: JoinSet<()>,
 }
 
@@ -140,6 +142,10 @@ impl World {
                 state: Mutex::default(),
                 changed: watch::Sender::new(()),
                 guards: Mutex::default(),
+                calm: Mutex::new(Some(Forbidden {
+                    phase: vec![Phase::RolledBack, Phase::Failed],
+                    ..Forbidden::default()
+                })),
                 _watches: watches,
             }
         })
@@ -184,6 +190,11 @@ impl World {
         self.guards.lock().unwrap_or_else(PoisonError::into_inner).push((from, what));
     }
 
+    /// Something is done to the rollout: from now on it may give traffic back.
+    pub(crate) fn disturb(&self) {
+        *self.calm.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Nothing is forbidden any more.
     pub(crate) fn lift(&self) {
         self.guards.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -196,6 +207,11 @@ impl World {
             if let Some(broken) = broken(forbidden, state.timeline.get(*from..).unwrap_or_default()) {
                 return Err(format!("what may never happen did: {broken}").into());
             }
+        }
+        if let Some(calm) = self.calm.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
+            && let Some(broken) = broken(calm, &state.timeline)
+        {
+            return Err(format!("nothing has been done to the rollout yet, and it is {broken}").into());
         }
         Ok(())
     }
@@ -271,6 +287,21 @@ impl State {
             .filter(|pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running"))
             .map(ResourceExt::name_any)
             .collect()
+    }
+
+    /// Why a pod's containers wait, in words; nothing if they do not.
+    pub(crate) fn why_waiting(&self, pod: &str) -> String {
+        let status = self.pods.objects.get(pod).and_then(|pod| pod.status.as_ref());
+        let containers = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+        containers
+            .iter()
+            .filter_map(|container| container.state.as_ref()?.waiting.as_ref())
+            .map(|waiting| {
+                let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                format!("; its container waits: {} {}", text(&waiting.reason), text(&waiting.message))
+            })
+            .collect::<Vec<String>>()
+            .concat()
     }
 
     fn look(&mut self, revision: u64) {

@@ -50,8 +50,14 @@ impl ActError {
             Self::Api { source, .. } | Self::Route(RouteError::Api { source, .. }) => match &**source {
                 kube::Error::Api(status) => match status.code {
                     409 => Kind::Conflict,
-                    // A JSON patch whose `test` failed has no reason; a real validation error has.
-                    422 if status.reason.is_empty() => Kind::Conflict,
+                    // A JSON patch whose `test` failed names no kind and no cause; a real validation error does.
+                    422 if status
+                        .details
+                        .as_ref()
+                        .is_none_or(|d| d.kind.is_empty() && d.causes.is_empty()) =>
+                    {
+                        Kind::Conflict
+                    }
                     401 | 403 | 404 | 422 => Kind::Dependency,
                     _ => Kind::Transient,
                 },

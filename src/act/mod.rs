@@ -60,6 +60,10 @@ pub async fn act(
     }
 
     let pool = match decision.pool {
+        // No Deployment and no weight, but pods: nobody else would ever end them.
+        PoolWanted::Leave if decision.target.pods == 0 => {
+            pool::remove_orphans(client, &namespace, rollout, scene).await
+        }
         PoolWanted::Leave => Ok(false),
         PoolWanted::Apply => pool::apply(client, &namespace, scene).await,
         PoolWanted::Remove => pool::remove(client, &namespace, rollout, scene).await,
@@ -77,11 +81,14 @@ pub async fn act(
 
     done.status = status::write(client, rollout, &decision.status).await?;
     if done.status {
-        events::publish(client, rollout, &decision.events, instance).await;
+        // On their own: the next pass, which may be a rollback, does not wait for them.
+        let (client, rollout) = (client.clone(), rollout.clone());
+        let (notes, instance) = (decision.events.clone(), instance.to_owned());
+        tokio::spawn(async move { events::publish(&client, &rollout, &notes, &instance).await });
     }
     pool?;
     raised?;
-    if decision.pool == PoolWanted::Remove && live.is_none() && scene.our_pods.is_empty() {
+    if decision.pool == PoolWanted::Remove && live.is_none() && !pool::serves(scene) {
         done.released = finalizer::release(client, rollout).await?;
     }
     Ok(done)

@@ -23,9 +23,7 @@ pub(super) async fn apply(client: &Client, namespace: &str, scene: &Scene) -> Re
         Some(live) if live.deleting => return Ok(false),
         Some(live) if live.template_hash == rendered.hash && live.edited_by.is_none() => return Ok(false),
         Some(live) => {
-            if live.edited_by.is_some() {
-                put_back(&api, &pool.name, &live.uid, &rendered.deployment).await?;
-            }
+            put_back(&api, &pool.name, &live.uid, &rendered.deployment).await?;
         }
         None => create_at_zero(&api, &pool.name, &rendered.deployment).await?,
     }
@@ -40,6 +38,10 @@ pub(super) async fn apply(client: &Client, namespace: &str, scene: &Scene) -> Re
 /// replicas, at 0, with all that a Deployment must have; the pool's manager then takes over everything else.
 async fn create_at_zero(api: &Api<Deployment>, name: &str, rendered: &Value) -> Result<(), ActError> {
     let mut at_zero = rendered.clone();
+    // Without the hash: until the pool's manager has applied it too, it does not count as built.
+    if let Some(metadata) = at_zero.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("annotations");
+    }
     if let Some(spec) = at_zero.get_mut("spec").and_then(Value::as_object_mut) {
         spec.insert("replicas".into(), json!(0));
     }
@@ -64,7 +66,8 @@ async fn apply_as(
     Ok(())
 }
 
-/// Server-side apply takes back what somebody changed, but not what somebody added: so the template is replaced as a whole.
+/// Server-side apply takes back what somebody changed, but not what somebody added, nor what an earlier template had under another
+/// manager: so the template is replaced as a whole.
 async fn put_back(api: &Api<Deployment>, name: &str, uid: &str, rendered: &Value) -> Result<(), ActError> {
     let template = rendered.pointer("/spec/template").cloned().unwrap_or_default();
     let patch = json_patch::Patch(vec![
@@ -90,9 +93,10 @@ pub(super) async fn remove(
     scene: &Scene,
 ) -> Result<bool, ActError> {
     let (pool, route) = (&scene.observation.free_threaded, &scene.observation.route);
+    let serves = serves(scene);
     match &pool.live {
-        // Traffic first: a pod that is on its way out may still be an endpoint somewhere, so the last one has to be gone.
-        Some(live) if live.deleting || route.written != Some(0) || !pool.pods.is_empty() => Ok(false),
+        // Traffic first: a pod that is on its way out may still be an endpoint somewhere, until its containers have ended.
+        Some(live) if live.deleting || route.written != Some(0) || serves => Ok(false),
         Some(live) => {
             let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
             let uid = Preconditions { uid: Some(live.uid.clone()), ..Preconditions::default() };
@@ -104,14 +108,28 @@ pub(super) async fn remove(
                 done => done.map(|_| true),
             }
         }
-        // Somebody deleted the Deployment and left its pods: they would serve for ever.
-        None if !scene.our_pods.is_empty() => {
-            let api: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
-            let ours = ListParams::default().labels(&format!("{LABEL_ROLLOUT}={}", rollout.name_any()));
-            bounded("removing the pool's orphans", api.delete_collection(&DeleteParams::background(), &ours))
-                .await?;
-            Ok(true)
-        }
-        None => Ok(false),
+        None => remove_orphans(client, namespace, rollout, scene).await,
     }
+}
+
+/// Whether a pod of ours could still be an endpoint. A pod on a lost node is not ready any more and holds up nothing.
+pub(super) fn serves(scene: &Scene) -> bool {
+    scene.observation.free_threaded.pods.iter().any(|pod| pod.ready_since.is_some())
+}
+
+/// Somebody deleted the Deployment and left its pods: they would serve for ever. Returns whether something was removed now.
+pub(super) async fn remove_orphans(
+    client: &Client,
+    namespace: &str,
+    rollout: &FreeThreadRollout,
+    scene: &Scene,
+) -> Result<bool, ActError> {
+    let pool = &scene.observation.free_threaded;
+    if pool.live.is_some() || pool.pods.iter().all(|pod| pod.going) {
+        return Ok(false);
+    }
+    let api: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
+    let ours = ListParams::default().labels(&format!("{LABEL_ROLLOUT}={}", rollout.name_any()));
+    bounded("removing the pool's orphans", api.delete_collection(&DeleteParams::background(), &ours)).await?;
+    Ok(true)
 }

@@ -13,14 +13,14 @@ use super::{
     Stores,
     obstacles::{managed_by_other, taken},
     pods::{pod, text},
-    stores::selects,
+    stores::{owner, selects},
 };
 use crate::{
     api::{
         ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_POOL, LABEL_ROLLOUT,
         MANAGER_POOL, MANAGER_ROUTE, POOL_FREE_THREADED,
     },
-    pool::{Rendered, render},
+    pool::{Rendered, render, standard_hash},
 };
 
 /// One pass' picture, and what `act` needs beside it.
@@ -56,14 +56,14 @@ pub fn observe(
         }
     }
     let live = find(&rollout.pool_name());
-    if let Some(foreign) = live.as_ref().filter(|d| d.labels().get(LABEL_ROLLOUT) != Some(&name)) {
+    if let Some(foreign) = live.as_ref().filter(|d| owner(d) != Some(name.as_str())) {
         let message = format!(
             "a Deployment {} exists already and is not this rollout's: rename the rollout",
             foreign.name_any()
         );
         obstacles.push(Obstacle::Invalid { message });
     }
-    let live = live.filter(|d| d.labels().get(LABEL_ROLLOUT) == Some(&name));
+    let live = live.filter(|d| owner(d) == Some(name.as_str()));
     let container = rendered.as_ref().map(|r| r.container.clone()).unwrap_or_default();
     let standard =
         workload.as_ref().map(|w| standard_pool(w, rendered.as_ref(), &services, stores, &container));
@@ -130,7 +130,7 @@ fn standard_pool(
         image: rendered.map(|r| r.standard_image.clone()).unwrap_or_default(),
         replicas: workload.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1),
         pods,
-        template_hash: rendered.map(|r| r.standard_hash.clone()).unwrap_or_default(),
+        template_hash: standard_hash(workload),
         autoscaler_counts_ours: autoscaler.filter(|_| counts_ours).map(|h| h.name_any()),
     }
 }
@@ -145,6 +145,7 @@ fn our_pods(
         p.namespace().as_deref() == Some(namespace)
             && p.labels().get(LABEL_ROLLOUT).map(String::as_str) == Some(rollout)
             && p.labels().contains_key(LABEL_POOL)
+            && !ended(p)
     };
     let mut found = stores.pods.state_filter(ours);
     found.sort_by_key(|p| p.name_any());
@@ -156,6 +157,12 @@ fn our_pods(
             (reduced, watched)
         })
         .unzip()
+}
+
+/// Its containers have ended for good (an evicted pod, say): it only waits to be cleaned up.
+fn ended(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+    phase.is_some_and(|phase| phase == "Failed" || phase == "Succeeded")
 }
 
 /// By pod counts: what is written is the Deployment's replicas, what serves are ready pods that are not on their way out.

@@ -179,7 +179,7 @@ fn prune_rollout(rollout: &mut FreeThreadRollout) {
 
 fn prune_deployment(deployment: &mut Deployment) {
     // Ours keep them: they tell who edited it.
-    if !deployment.labels().contains_key(LABEL_ROLLOUT) {
+    if owner(deployment).is_none() {
         deployment.metadata.managed_fields = None;
     }
     deployment.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
@@ -223,9 +223,9 @@ fn rivals(rollout: &FreeThreadRollout, stores: &Stores) -> Affected {
 
 fn of_deployment(deployment: &Deployment, stores: &Stores) -> Affected {
     let namespace = deployment.namespace().unwrap_or_default();
-    let owner = deployment.labels().get(LABEL_ROLLOUT);
+    let owner = owner(deployment);
     in_namespace(stores, &namespace)
-        .filter(|r| owner == Some(&r.name_any()) || r.spec.workload_ref.name == deployment.name_any())
+        .filter(|r| owner == Some(r.name_any().as_str()) || r.spec.workload_ref.name == deployment.name_any())
         .map(|r| key(&r))
         .collect()
 }
@@ -249,6 +249,12 @@ fn of_pod(pod: &Pod, stores: &Stores) -> Affected {
 fn of_namespace<K: Resource>(object: &K, stores: &Stores) -> Affected {
     let namespace = object.namespace().unwrap_or_default();
     in_namespace(stores, &namespace).map(|r| key(&r)).collect()
+}
+
+/// The rollout that a Deployment is the pool of, by its selector: that cannot be edited, a label can.
+pub(super) fn owner(deployment: &Deployment) -> Option<&str> {
+    let selector = deployment.spec.as_ref().and_then(|s| s.selector.match_labels.as_ref())?;
+    selector.get(LABEL_ROLLOUT).map(String::as_str)
 }
 
 /// Whether a label selector matches; one that cannot be parsed matches nothing.

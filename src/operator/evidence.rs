@@ -29,6 +29,8 @@ use crate::{
 
 /// Bounds on the time between two readings: several per scrape are cheap and save half a second.
 const READ_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// Pause between two pieces of the past.
+const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 /// From the read-back of a weight until its share is taken for served: endpoints reach every node within 1.3 s as measured, and the first
 /// requests take a moment to be answered and scraped.
 const SETTLE_MS: i64 = 5_000;
@@ -291,10 +293,10 @@ async fn read(
                 }
             }
         }
-        if caught_up {
-            let pause = Duration::from_millis(u64::try_from(scrape / 4).unwrap_or_default());
-            tokio::time::sleep(pause.clamp(READ_EVERY.0, READ_EVERY.1)).await;
-        }
+        let pause = Duration::from_millis(u64::try_from(scrape / 4).unwrap_or_default());
+        let pause = pause.clamp(READ_EVERY.0, READ_EVERY.1);
+        // The past is read piece by piece, and other rollouts want their turn.
+        tokio::time::sleep(if caught_up { pause } else { BETWEEN_PIECES }).await;
     }
 }
 

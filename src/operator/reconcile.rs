@@ -38,11 +38,13 @@ pub(super) async fn reconcile(
         context.evidence.forget(&rollout);
         return Ok(Action::await_change());
     }
-    if !deleting && act::claim(&context.client, &rollout).await? {
+    let status = rollout.status.clone().unwrap_or_default();
+    // Nothing is created before the finalizer is on. Where somebody took it off in mid-rollout it comes after the pass: nothing may
+    // come before a weight that falls.
+    if !deleting && status.attempt.is_none() && act::claim(&context.client, &rollout).await? {
         // The watch brings the rollout back, with the finalizer on.
         return Ok(Action::await_change());
     }
-    let status = rollout.status.clone().unwrap_or_default();
     let evidence = &context.evidence;
     let mut scene = observe(
         &rollout,
@@ -64,7 +66,14 @@ pub(super) async fn reconcile(
         now,
     });
     let done = act(&context.client, &rollout, &scene, &decision, &context.instance).await?;
-    evidence.follow(&rollout, &scene, &decision.status);
+    if done.released {
+        evidence.forget(&rollout);
+    } else {
+        evidence.follow(&rollout, &scene, &decision.status);
+    }
+    if !deleting {
+        act::claim(&context.client, &rollout).await?;
+    }
     context.metrics.decided(status.phase, &decision, &found(&finding), began.elapsed());
     context.backoff.succeeded(&rollout.uid().unwrap_or_default());
     let news = (status.phase, status.reason, status.message)
@@ -73,13 +82,16 @@ pub(super) async fn reconcile(
         tracing::info!(rollout = %rollout.name_any(), namespace = rollout.namespace(), phase = ?decision.status.phase,
             reason = ?decision.status.reason, target = ?decision.target, ?done, "{}", decision.status.message);
     }
-    Ok(wake(decision.wake_at, decision.status.phase, now))
+    let unsettled = scene.observation.route.serving != decision.target.pods
+        || decision.status.attempt.as_ref().is_some_and(|a| a.blind_since.is_some());
+    let watchful = decision.status.phase == Phase::Progressing || decision.target.pods > 0 && unsettled;
+    Ok(wake(decision.wake_at, watchful, now))
 }
 
-fn wake(at: Option<Timestamp>, phase: Phase, now: Timestamp) -> Action {
+/// `watchful`: something is under way that no watch may tell the end of.
+fn wake(at: Option<Timestamp>, watchful: bool, now: Timestamp) -> Action {
     let wait = at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
-    let wait =
-        if phase == Phase::Progressing { Some(wait.map_or(LOOK_AGAIN, |w| w.min(LOOK_AGAIN))) } else { wait };
+    let wait = if watchful { Some(wait.map_or(LOOK_AGAIN, |w| w.min(LOOK_AGAIN))) } else { wait };
     wait.map_or_else(Action::await_change, Action::requeue)
 }
 

@@ -106,7 +106,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     // Other crates may bring a second provider; the choice is made here, once.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = OperatorConfig::load(&args.config)?;
-    let client = client().await?;
+    let client = client(None).await?;
     let scope = args
         .watch_namespace
         .clone()
@@ -119,7 +119,9 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let health = Health { warm: warm.clone(), stores: stores.clone(), metrics: metrics.clone() };
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signal)?;
-    let election = LeaderElection::new(client.clone(), &args.namespace, &args.lease, &args.instance)
+    // A dead connection must not keep a standby waiting for its answer; watches, which wait for long, have a client of their own.
+    let electing = self::client(Some(RETRY)).await?;
+    let election = LeaderElection::new(electing, &args.namespace, &args.lease, &args.instance)
         .with_lease_duration(LEASE)
         .with_renew_deadline(RENEW_DEADLINE)
         .with_retry_period(RETRY);
@@ -153,7 +155,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
             .for_each(|_| future::ready(()))
             .await;
     };
-    // Everything runs in this one task tree: when one branch ends, the others end with it.
+    // When one branch ends, the process does.
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -169,9 +171,11 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     ended
 }
 
-async fn client() -> Result<Client, RunError> {
+/// A client; `answers_within` bounds the silence on a connection.
+async fn client(answers_within: Option<Duration>) -> Result<Client, RunError> {
     let mut config = Config::infer().await.map_err(|e| RunError::Client(e.to_string()))?;
     config.connect_timeout = Some(Duration::from_secs(3));
+    config.read_timeout = answers_within;
     config.write_timeout = Some(Duration::from_secs(5));
     // kube would retry writes for minutes; every write here has its own bound and its own way to be retried.
     config.default_retry = false;

@@ -6,4 +6,4 @@ mod patch;
 mod render;
 mod safety;
 
-pub use render::{RenderError, Rendered, render};
+pub use render::{RenderError, Rendered, render, standard_hash};

@@ -36,8 +36,6 @@ pub struct Rendered {
     pub standard_image: String,
     /// Name of the Python container.
     pub container: String,
-    /// Hash of the standard pool's template without annotations.
-    pub standard_hash: String,
 }
 
 /// Why the pool cannot be rendered. Each says what to write instead.
@@ -128,12 +126,12 @@ pub fn render(
             "template": {"metadata": metadata, "spec": pod},
         },
     });
-    let standard_hash = standard_hash(&base);
-    Ok(Rendered { deployment, hash, image, standard_image, container, standard_hash })
+    Ok(Rendered { deployment, hash, image, standard_image, container })
 }
 
 /// Hash of a pod template without annotations: `kubectl rollout restart` changes only those, and changes nothing here.
-fn standard_hash(template: &Value) -> String {
+pub fn standard_hash(standard: &Deployment) -> String {
+    let template = serde_json::to_value(standard.spec.as_ref().map(|s| &s.template)).unwrap_or_default();
     fnv1a(&json!({"labels": template.pointer("/metadata/labels"), "spec": template.get("spec")}))
 }
 
@@ -325,15 +323,14 @@ mod tests {
 
     #[test]
     fn annotations_alone_change_no_hash_and_a_real_change_does() {
-        let plain = rendered(&standard("o:1", json!({})), &spec("o:t")).unwrap();
-        let restarted = standard(
-            "o:1",
-            json!({"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "later"}}}),
-        );
-        let restarted = rendered(&restarted, &spec("o:t")).unwrap();
-        assert_eq!((&plain.hash, &plain.standard_hash), (&restarted.hash, &restarted.standard_hash));
-        let newer = rendered(&standard("o:2", json!({})), &spec("o:t")).unwrap();
-        assert_ne!(plain.standard_hash, newer.standard_hash);
+        let plain = standard("o:1", json!({}));
+        let again = json!({"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "later"}}});
+        let restarted = standard("o:1", again);
+        let hash = |standard: &Deployment| rendered(standard, &spec("o:{tag}-t")).unwrap().hash;
+        assert_eq!((hash(&plain), standard_hash(&plain)), (hash(&restarted), standard_hash(&restarted)));
+        let newer = standard("o:2", json!({}));
+        assert_ne!(standard_hash(&plain), standard_hash(&newer));
+        assert_ne!(hash(&plain), hash(&newer));
     }
 
     #[test]

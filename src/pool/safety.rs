@@ -41,7 +41,7 @@ pub(super) fn weakened(base: &Value, pod: &Value, container: &str) -> Option<Str
     for kind in ["containers", "initContainers"] {
         for ours in list(pod, kind) {
             let theirs = list(base, kind).find(|c| name(c) == name(ours)).unwrap_or(reference);
-            if let Some(what) = weaker_context(context(theirs), context(ours)) {
+            if let Some(what) = weaker_context(&effective(base, theirs), &effective(pod, ours)) {
                 return Some(format!("weaken the security context of container {} ({what})", name(ours)));
             }
             let host_port = |c: &Value| list(c, "ports").any(|p| p.get("hostPort").is_some());
@@ -51,6 +51,19 @@ pub(super) fn weakened(base: &Value, pod: &Value, container: &str) -> Option<Str
         }
     }
     None
+}
+
+/// A container's security context with what it inherits from its pod.
+fn effective(pod: &Value, container: &Value) -> Value {
+    let mut all = context(container).clone();
+    for field in
+        ["runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile", "appArmorProfile", "seLinuxOptions"]
+    {
+        if let (None, Some(inherited)) = (all.get(field), context(pod).get(field)) {
+            all[field] = inherited.clone();
+        }
+    }
+    all
 }
 
 /// The first field of a security context that grants more than before.
@@ -165,6 +178,16 @@ mod tests {
             let what = weakened(&base(), &pod, "web").unwrap_or_default();
             assert!(what.contains(word), "{patch} gave '{what}'");
         }
+    }
+
+    #[test]
+    fn what_the_pod_demands_a_container_may_not_take_back() {
+        let base = json!({"securityContext": {"runAsNonRoot": true}, "containers": [{"name": "web"}]});
+        let mut pod = base.clone();
+        let patch = json!({"containers": [{"name": "web", "securityContext": {"runAsNonRoot": false}}]});
+        super::super::patch::strategic_merge(&mut pod, &patch);
+        assert!(weakened(&base, &pod, "web").unwrap_or_default().contains("runAsNonRoot"));
+        assert_eq!(weakened(&base, &base, "web"), None);
     }
 
     #[test]

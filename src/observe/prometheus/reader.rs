@@ -307,8 +307,11 @@ fn reading(
     cursor: &mut Option<i64>,
     boundary: Option<Boundary>,
 ) -> MetricReading {
-    if matches!(samples, Ok(_) | Err(QueryProblem::Empty { .. })) {
+    let learnt = matches!(samples, Ok(_) | Err(QueryProblem::Empty { .. }));
+    if learnt {
         *cursor = Some(window.to);
     }
-    MetricReading { until: window.to, caught_up: window.to >= now, samples, boundary }
+    // After a failure nothing more is to be had at once, and the other metric must not wait for this one.
+    let caught_up = window.to >= now || !learnt;
+    MetricReading { until: window.to, caught_up, samples, boundary }
 }

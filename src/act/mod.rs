@@ -4,6 +4,8 @@
 //! 2. The pool.
 //! 3. The weight, if it rises: only if nothing before it failed.
 //! 4. The status, with the sentence; then the events. Neither stops 1 to 3.
+//!
+//! One exception, which delays nothing that falls: somebody's edit of our pool is counted in the status before it is put back.
 
 mod error;
 mod events;
@@ -59,6 +61,12 @@ pub async fn act(
         done.weight = true;
     }
 
+    // An edit is counted before it is put back: afterwards nothing would tell of it.
+    let edited = live.is_some_and(|live| live.edited_by.is_some());
+    if edited {
+        done.status = status::write(client, rollout, &decision.status).await?;
+    }
+
     let pool = match decision.pool {
         // No Deployment and no weight, but pods: nobody else would ever end them.
         PoolWanted::Leave if decision.target.pods == 0 => {
@@ -79,7 +87,9 @@ pub async fn act(
         _ => Ok(()),
     };
 
-    done.status = status::write(client, rollout, &decision.status).await?;
+    if !edited {
+        done.status = status::write(client, rollout, &decision.status).await?;
+    }
     if done.status {
         // On their own: the next pass, which may be a rollback, does not wait for them.
         let (client, rollout) = (client.clone(), rollout.clone());

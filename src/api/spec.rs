@@ -259,6 +259,7 @@ fn default_hold() -> Span {
 #[x_kube(
     validation = Rule::new("has(self.preset) != has(self.metrics)").message("name the metrics exactly once: either a preset, such as fastapi-instrumentator, or your own names under metrics"),
     validation = Rule::new("has(self.errorRate) || has(self.latency)").message("there is nothing to compare: set errorRate, for example errorRate: {max: 1%, tolerate: 0.2%}, or latency"),
+    validation = Rule::new("!has(self.errorRate) || !has(self.metrics) || has(self.metrics.errors)").message("errorRate needs to know what failed: set metrics.errors, for example to the requests with status 5xx"),
     validation = Rule::new("!has(self.latency) || !has(self.metrics) || has(self.metrics.latency)").message("latency needs a histogram: set metrics.latency.histogram"),
 )]
 pub struct Analysis {
@@ -322,11 +323,12 @@ pub enum Preset {
     FastapiInstrumentator,
     /// `starlette_exporter`: `starlette_requests_total`, `starlette_request_duration_seconds`.
     StarletteExporter,
-    /// prometheus-flask-exporter: `flask_http_request_total`, `flask_http_request_duration_seconds`.
+    /// prometheus-flask-exporter: `flask_http_request_duration_seconds`, whose count has the path that the counter lacks.
     FlaskExporter,
-    /// django-prometheus: `django_http_responses_total_by_status_total`, `django_http_requests_latency_seconds_by_view_method`.
+    /// django-prometheus: `django_http_responses_total_by_status_view_method_total`, `django_http_requests_latency_seconds_by_view_method`.
     DjangoPrometheus,
-    /// granian's own metrics: `granian_requests_handled`; errors are workers' connection errors, latency is not known.
+    /// granian's own metrics: `granian_requests_handled`, `granian_connections_err`. An application's own 500 is not among them, and
+    /// there are no durations.
     Granian,
     /// dramatiq's middleware: `dramatiq_messages_total`, `dramatiq_message_errors_total`, `dramatiq_message_duration_milliseconds`.
     Dramatiq,

@@ -1,7 +1,10 @@
 //! Our Deployment: created at 0, applied, put back, removed.
 
 use json_patch::jsonptr::PointerBuf;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::{
+    api::apps::v1::{Deployment, ReplicaSet},
+    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
@@ -11,7 +14,7 @@ use serde_json::{Value, json};
 use super::error::{ActError, bounded};
 use crate::{
     api::{FreeThreadRollout, LABEL_ROLLOUT, MANAGER_POOL, MANAGER_ROUTE},
-    observe::Scene,
+    observe::{LivePool, Scene, foreign},
 };
 
 /// Make our Deployment what was rendered. Returns whether something was written.
@@ -23,7 +26,7 @@ pub(super) async fn apply(client: &Client, namespace: &str, scene: &Scene) -> Re
         Some(live) if live.deleting => return Ok(false),
         Some(live) if live.template_hash == rendered.hash && live.edited_by.is_none() => return Ok(false),
         Some(live) => {
-            put_back(&api, &pool.name, &live.uid, &rendered.deployment).await?;
+            put_back(&api, &pool.name, live, &scene.live_owners, &rendered.deployment).await?;
         }
         None => create_at_zero(&api, &pool.name, &rendered.deployment).await?,
     }
@@ -67,22 +70,76 @@ async fn apply_as(
 }
 
 /// Server-side apply takes back what somebody changed, but not what somebody added, nor what an earlier template had under another
-/// manager: so the template is replaced as a whole.
-async fn put_back(api: &Api<Deployment>, name: &str, uid: &str, rendered: &Value) -> Result<(), ActError> {
+/// manager: so the template is replaced as a whole, and with it who owns it. Otherwise an edit that set what was there already would
+/// leave its author's name for ever, and be put back for ever.
+async fn put_back(
+    api: &Api<Deployment>,
+    name: &str,
+    live: &LivePool,
+    owners: &[ManagedFieldsEntry],
+    rendered: &Value,
+) -> Result<(), ActError> {
     let template = rendered.pointer("/spec/template").cloned().unwrap_or_default();
+    let (test, replace) = (
+        |path: [&str; 2], value| {
+            let path = PointerBuf::from_tokens(path);
+            json_patch::PatchOperation::Test(json_patch::TestOperation { path, value })
+        },
+        |path: [&str; 2], value| {
+            let path = PointerBuf::from_tokens(path);
+            json_patch::PatchOperation::Replace(json_patch::ReplaceOperation { path, value })
+        },
+    );
     let patch = json_patch::Patch(vec![
-        json_patch::PatchOperation::Test(json_patch::TestOperation {
-            path: PointerBuf::from_tokens(["metadata", "uid"]),
-            value: json!(uid),
-        }),
-        json_patch::PatchOperation::Replace(json_patch::ReplaceOperation {
-            path: PointerBuf::from_tokens(["spec", "template"]),
-            value: template,
-        }),
+        // The owners are a list as it was read: it must not overwrite a later one.
+        test(["metadata", "uid"], json!(live.uid)),
+        test(["metadata", "resourceVersion"], json!(live.resource_version)),
+        replace(["spec", "template"], template),
+        replace(["metadata", "managedFields"], json!(without_template(owners))),
     ]);
     let params = PatchParams { field_manager: Some(MANAGER_POOL.into()), ..PatchParams::default() };
     bounded("putting the pool's template back", api.patch(name, &params, &Patch::Json::<()>(patch))).await?;
     Ok(())
+}
+
+/// The owners, with nobody else's part of the pod template.
+fn without_template(owners: &[ManagedFieldsEntry]) -> Vec<ManagedFieldsEntry> {
+    let mut owners = owners.to_vec();
+    for entry in owners.iter_mut().filter(|entry| foreign(entry)) {
+        let Some(fields) = entry.fields_v1.as_mut().and_then(|fields| fields.0.as_object_mut()) else {
+            continue;
+        };
+        if let Some(spec) = fields.get_mut("f:spec").and_then(Value::as_object_mut) {
+            spec.remove("f:template");
+            if spec.is_empty() {
+                fields.remove("f:spec");
+            }
+        }
+    }
+    let empty = |entry: &ManagedFieldsEntry| entry.fields_v1.as_ref().is_none_or(|f| f.0 == json!({}));
+    owners.retain(|entry| !foreign(entry) || !empty(entry));
+    owners
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_keeps_a_part_of_the_template() {
+        let entry = |manager: &str, fields: Value| -> ManagedFieldsEntry {
+            serde_json::from_value(json!({"manager": manager, "fieldsV1": fields})).unwrap()
+        };
+        let template = json!({"f:spec": {"f:template": {"f:spec": {}}}});
+        let both = json!({"f:metadata": {"f:labels": {}}, "f:spec": {"f:paused": {}, "f:template": {}}});
+        let rest = json!({"f:metadata": {"f:labels": {}}, "f:spec": {"f:paused": {}}});
+        let owners = [
+            entry(MANAGER_POOL, template.clone()),
+            entry("kubectl-edit", template.clone()),
+            entry("somebody", both),
+        ];
+        assert_eq!(without_template(&owners), [entry(MANAGER_POOL, template), entry("somebody", rest)]);
+    }
 }
 
 /// Remove our Deployment, once its last pod is gone. Returns whether something was removed now.

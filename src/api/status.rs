@@ -12,6 +12,8 @@ use super::{Percent, Span};
 pub const HISTORY_LIMIT: usize = 20;
 /// Most entries of `status.attempt.weightChanges`; the oldest ones are dropped first.
 pub const WEIGHT_CHANGES_LIMIT: usize = 128;
+/// Most entries of `status.lastLogs`; pods that showed why come first.
+pub const LAST_LOGS_LIMIT: usize = 3;
 
 /// Where a rollout is, why, and what comes next.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +56,10 @@ pub struct FreeThreadRolloutStatus {
     /// Edits of our pool by others that were put back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftStatus>,
+    /// The last lines of the logs of pods that traffic was taken from, at most 3 pods and 25 lines each: the pods themselves are gone.
+    /// Whoever may read the rollout reads them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub last_logs: Vec<LastLog>,
     /// The last changes of phase and weight, oldest first, at most 20.
     pub history: Vec<HistoryEntry>,
     /// Standard conditions (kstatus): Ready, Reconciling, Stalled; and `PoolAvailable`, `TrafficConverged`, `MetricsAvailable`, `GilDisabled`.
@@ -323,6 +329,16 @@ pub struct DriftStatus {
     pub manager: String,
     /// When.
     pub at: MicroTime,
+}
+
+/// The end of a pod's log.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LastLog {
+    /// The pod.
+    pub pod: String,
+    /// Its last lines, oldest first.
+    pub lines: Vec<String>,
 }
 
 /// One change of phase or weight.

@@ -50,6 +50,8 @@ pub enum Task {
     Resume(Target),
     /// Start a new attempt after a rollback, or after something changed
     Retry(Target),
+    /// Show what the pods that traffic was taken from said last
+    Logs(Target),
 }
 
 /// Which rollout.

@@ -6,6 +6,7 @@ mod args;
 mod command;
 mod connect;
 mod error;
+mod logs;
 mod render;
 mod status;
 mod time;
@@ -35,5 +36,6 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         Task::Pause(Target { name }) => command::give(&connection, &name, "pause", Timestamp::now()).await,
         Task::Resume(Target { name }) => command::give(&connection, &name, "resume", Timestamp::now()).await,
         Task::Retry(Target { name }) => command::give(&connection, &name, "retry", Timestamp::now()).await,
+        Task::Logs(Target { name }) => logs::show(&connection, &name).await,
     }
 }

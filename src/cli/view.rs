@@ -236,6 +236,10 @@ fn notes(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus, now: Tim
             notes.push(format!("GIL: {}", condition.message));
         }
     }
+    if !status.last_logs.is_empty() {
+        let pods = if status.last_logs.len() == 1 { "a pod" } else { "its pods" };
+        notes.push(format!("what {pods} said last is kept: {}", command(rollout, "logs")));
+    }
     if let Some(command) = &status.command {
         notes.push(format!("last command {}: {}", command.given, command.result));
     }
@@ -317,6 +321,11 @@ fn hint(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus) -> Option
         (Phase::RolledBack, _) | (_, Reason::StandardChanged) => "retry",
         _ => return None,
     };
+    Some(command(rollout, verb))
+}
+
+/// What to type.
+fn command(rollout: &FreeThreadRollout, verb: &str) -> String {
     let namespace = rollout.namespace().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
-    Some(format!("kubectl freethread {verb} {}{namespace}", rollout.name_any()))
+    format!("kubectl freethread {verb} {}{namespace}", rollout.name_any())
 }

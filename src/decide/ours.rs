@@ -42,9 +42,10 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
     let (written, last) = (pass.written(), pass.last_written());
     // Not what we remember, but nobody else's name on it, and just what the step wants or what was there before: our own write that
     // a crash kept from the status, or a rise that the API server refused.
-    let own = live.edited_by.is_none() && (written == pass.reach().pods || written == before_last(pass));
+    let own = live.scaled_by.is_none() && (written == pass.reach().pods || written == before_last(pass));
     let scaled = written != last && !own;
-    let by = live.edited_by.clone().unwrap_or_else(|| "someone".into());
+    let by = if scaled { &live.scaled_by } else { &live.edited_by };
+    let by = by.clone().unwrap_or_else(|| "someone".into());
     let name = &pass.input.observation.free_threaded.name;
     if scaled {
         record_weight(pass, written);

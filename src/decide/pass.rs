@@ -5,7 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{Guards, Input, Note, PoolWanted, Reach, hash::spec_hash, reach};
 use crate::{
-    api::{AttemptStatus, FreeThreadRolloutStatus, NextStatus, Phase, Reason, Span, Step},
+    api::{
+        AttemptStatus, FreeThreadRolloutStatus, LAST_LOGS_LIMIT, LastLog, NextStatus, Phase, Reason, Span,
+        Step,
+    },
     observe::{LivePool, Pod, Precision, StandardPool},
 };
 
@@ -206,6 +209,30 @@ impl<'a> Pass<'a> {
             attempt.blind_since = None;
         }
         self.expect("nothing, until a person retries, or the spec or the standard pool changes", None);
+        self.keep_logs();
+    }
+
+    /// What the pods said last: once when traffic is taken from them, and once when they are gone.
+    fn keep_logs(&mut self) {
+        let observation = self.input.observation;
+        let (fresh, gone) =
+            (self.input.status.phase != Phase::RolledBack, observation.free_threaded.pods.is_empty());
+        if observation.log_tails.is_empty() || !(fresh || gone) {
+            return;
+        }
+        // The same ones both times: of those that are there now first who showed why, then who has trouble.
+        let rank = |pod: &str| {
+            let known = self.next.last_logs.iter().position(|log| log.pod == pod);
+            let spoke = observation.log_signals.iter().any(|signal| signal.pod == pod);
+            let ours = observation.free_threaded.pods.iter().find(|ours| ours.name == pod);
+            let hurt = ours.is_some_and(|pod| !pod.exits.is_empty() || pod.trouble.is_some());
+            (known.unwrap_or(LAST_LOGS_LIMIT), ours.is_none(), !spoke, !hurt)
+        };
+        let mut tails: Vec<_> = observation.log_tails.iter().collect();
+        tails.sort_by_key(|tail| rank(&tail.pod));
+        let kept = tails.into_iter().take(LAST_LOGS_LIMIT);
+        self.next.last_logs =
+            kept.map(|tail| LastLog { pod: tail.pod.clone(), lines: tail.lines.clone() }).collect();
     }
 
     /// Steps from the first one, evidence kept.
@@ -254,6 +281,7 @@ impl<'a> Pass<'a> {
         });
         self.next.step = 0;
         self.next.drift = None;
+        self.next.last_logs = Vec::new();
         self.target = 0;
         self.wanted = 0;
         self.say(Phase::Pending, Reason::Stepping, format!("attempt {number} begins: {why}"));

@@ -267,6 +267,7 @@ mod tests {
             },
             route: RouteState { written: Some(1), serving: 1, standard_serving: 2, ..RouteState::default() },
             log_signals: vec![],
+            log_tails: vec![],
             obstacles: vec![],
             scrape_interval_ms: 1000,
         }

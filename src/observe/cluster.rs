@@ -9,8 +9,8 @@ use k8s_openapi::{
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
-    FreeThreadedPool, LivePool, LogSignal, Observation, Obstacle, Pod, Precision, RouteState, StandardPool,
-    Stores,
+    FreeThreadedPool, LivePool, LogSignal, LogTail, Observation, Obstacle, Pod, Precision, RouteState,
+    StandardPool, Stores,
     obstacles::{managed_by_other, taken},
     pods::{pod, text},
     stores::{owner, selects},
@@ -23,6 +23,10 @@ use crate::{
     pool::{Rendered, render, standard_hash},
 };
 
+/// Where managed fields say that somebody owns a part of the pod template, and the replicas.
+const OWNS_TEMPLATE: &str = "/f:spec/f:template";
+const OWNS_REPLICAS: &str = "/f:spec/f:replicas";
+
 /// One pass' picture, and what `act` needs beside it.
 #[derive(Debug, Clone)]
 pub struct Scene {
@@ -32,13 +36,15 @@ pub struct Scene {
     pub rendered: Option<Rendered>,
     /// Our pods for the log watch: name, uid, restarts.
     pub our_pods: Vec<(String, String, i32)>,
+    /// Who owns what of our Deployment, as the API server keeps it.
+    pub live_owners: Vec<ManagedFieldsEntry>,
 }
 
-/// Observe the world of one rollout. `log_signals` and `scrape_interval_ms` come from their own rooms.
+/// Observe the world of one rollout. What the logs show and `scrape_interval_ms` come from their own rooms.
 pub fn observe(
     rollout: &FreeThreadRollout,
     stores: &Stores,
-    log_signals: Vec<LogSignal>,
+    (log_signals, log_tails): (Vec<LogSignal>, Vec<LogTail>),
     scrape_interval_ms: i64,
 ) -> Scene {
     let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
@@ -78,8 +84,9 @@ pub fn observe(
         pods,
     };
     let observation =
-        Observation { standard, free_threaded, route, log_signals, obstacles, scrape_interval_ms };
-    Scene { observation, rendered, our_pods }
+        Observation { standard, free_threaded, route, log_signals, log_tails, obstacles, scrape_interval_ms };
+    let live_owners = live.map(|d| d.managed_fields().to_vec()).unwrap_or_default();
+    Scene { observation, rendered, our_pods, live_owners }
 }
 
 /// The Services that select the standard pool's pods.
@@ -187,19 +194,26 @@ fn live_pool(deployment: &Deployment) -> LivePool {
         template_hash: annotation(ANNOTATION_TEMPLATE_HASH).cloned().unwrap_or_default(),
         rollback: annotation(ANNOTATION_ROLLBACK).and_then(|json| serde_json::from_str(json).ok()),
         deleting: deployment.metadata.deletion_timestamp.is_some(),
-        edited_by: deployment
-            .managed_fields()
-            .iter()
-            .find(|f| edits_template(f))
-            .and_then(|f| f.manager.clone()),
+        edited_by: other_owner(deployment, OWNS_TEMPLATE),
+        scaled_by: other_owner(deployment, OWNS_REPLICAS),
     }
 }
 
-/// Somebody else owns a part of our pod template: an edit, whether it changed a value of ours or added one.
-fn edits_template(entry: &ManagedFieldsEntry) -> bool {
-    let foreign = entry.manager.as_deref().is_none_or(|m| m != MANAGER_POOL && m != MANAGER_ROUTE);
-    let template = entry.fields_v1.as_ref().and_then(|f| f.0.pointer("/f:spec/f:template"));
-    foreign && template.is_some()
+/// Somebody else who owns what is ours: an edit, whether it changed a value or added one.
+fn other_owner(deployment: &Deployment, what: &str) -> Option<String> {
+    let owns = |entry: &&ManagedFieldsEntry| {
+        let fields = entry.fields_v1.as_ref();
+        foreign(entry) && fields.is_some_and(|fields| fields.0.pointer(what).is_some())
+    };
+    let all = deployment.managed_fields().iter();
+    // Of several the last one: it made the value that is there.
+    let last = all.filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    Some(last.manager.clone().unwrap_or_else(|| "someone".into()))
+}
+
+/// Whether an entry of an object's managed fields is somebody else's.
+pub fn foreign(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref().is_none_or(|manager| manager != MANAGER_POOL && manager != MANAGER_ROUTE)
 }
 
 /// Why the Deployment's controller cannot create pods: a quota, an admission policy.

@@ -1,12 +1,13 @@
 //! What only a pod's log shows: a GIL that came back, a fatal error, a worker that died while its pod lives on.
 //!
-//! The logs of the free-threaded pool's pods are followed, within bounds in number, size and speed. Nothing of them is kept but the few
-//! lines that are understood.
+//! The logs of the free-threaded pool's pods are followed, within bounds in number, size and speed. Of them the few lines that are
+//! understood are kept, and the last ones of each pod: the pool may be gone when a person asks what happened.
 
 mod follow;
 mod lines;
 mod reading;
 mod source;
+mod tail;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -18,8 +19,10 @@ use tokio::{sync::watch, task::AbortHandle};
 
 pub use lines::parse_line;
 pub use source::{LogProblem, LogRequest, LogSource, LogStream};
+pub use tail::{TAIL_CHARS, TAIL_LINES};
 
-use super::{LogSignal, LogSignalKind};
+use super::{LogSignal, LogSignalKind, LogTail};
+use tail::Tails;
 
 /// Most pods of one rollout whose logs are followed.
 pub const MAX_PODS: usize = 50;
@@ -54,11 +57,12 @@ pub struct LogTarget {
 type Poke = Arc<dyn Fn(&str, &str) + Send + Sync>;
 type Signals = Arc<Mutex<BTreeMap<String, VecDeque<LogSignal>>>>;
 
-/// Follows logs and keeps their signals.
+/// Follows logs and keeps their signals and their ends.
 pub struct LogWatch {
     source: Arc<dyn LogSource>,
     poke: Poke,
     signals: Signals,
+    tails: Arc<Tails>,
     followers: Mutex<BTreeMap<String, Followers>>,
 }
 
@@ -80,10 +84,15 @@ impl Drop for Follower {
 struct Sink {
     rollout: RolloutRef,
     signals: Signals,
+    tails: Arc<Tails>,
     poke: Poke,
 }
 
 impl Sink {
+    fn line(&self, pod: &str, text: &str) {
+        self.tails.add(&self.rollout.uid, pod, text);
+    }
+
     fn signal(&self, pod: &str, at: Timestamp, kind: LogSignalKind) {
         let mut all = lock(&self.signals);
         let mine = all.entry(self.rollout.uid.clone()).or_default();
@@ -112,6 +121,7 @@ impl LogWatch {
             source: Arc::new(source),
             poke: Arc::new(poke),
             signals: Signals::default(),
+            tails: Arc::default(),
             followers: Mutex::default(),
         }
     }
@@ -146,6 +156,12 @@ impl LogWatch {
     pub fn forget(&self, rollout_uid: &str) {
         lock(&self.followers).remove(rollout_uid);
         lock(&self.signals).remove(rollout_uid);
+        self.tails.forget(rollout_uid);
+    }
+
+    /// The last lines of each of the rollout's pods that were followed since [`Self::forget`], also of those that are gone.
+    pub fn tails(&self, rollout_uid: &str) -> Vec<LogTail> {
+        self.tails.of(rollout_uid)
     }
 
     /// The rollout's signals, one per pod and kind with the time that it was last seen, at most [`MAX_SIGNALS`]. Which of them belong to
@@ -163,7 +179,12 @@ impl LogWatch {
             previous: false,
             since: None,
         };
-        let sink = Sink { rollout: rollout.clone(), signals: self.signals.clone(), poke: self.poke.clone() };
+        let sink = Sink {
+            rollout: rollout.clone(),
+            signals: self.signals.clone(),
+            tails: self.tails.clone(),
+            poke: self.poke.clone(),
+        };
         let task = tokio::spawn(follow::follow(self.source.clone(), request, known, sink)).abort_handle();
         Follower { restarts, task }
     }

@@ -10,7 +10,7 @@ pub mod profiles;
 pub mod prometheus;
 mod stores;
 
-pub use cluster::{Scene, observe};
+pub use cluster::{Scene, foreign, observe};
 pub use observation::*;
 pub use pods::pod;
 pub use stores::{Pokes, Stores, WatchScope, start_watches};

@@ -14,6 +14,9 @@ pub struct Observation {
     pub route: RouteState,
     /// What only pods' logs show, since the attempt began; bounded.
     pub log_signals: Vec<LogSignal>,
+    /// The last lines of our pods' logs; bounded in pods, lines and length.
+    #[serde(default)]
+    pub log_tails: Vec<LogTail>,
     /// Why this rollout may not work as it stands; the first one counts.
     pub obstacles: Vec<Obstacle>,
     /// The scrape interval that the Prometheus profile states, in milliseconds; becomes the attempt's cell.
@@ -70,6 +73,9 @@ pub struct LivePool {
     pub deleting: bool,
     /// Field manager that changed what is ours, if somebody did.
     pub edited_by: Option<String>,
+    /// Field manager that owns the replicas beside or instead of the router's, if somebody does.
+    #[serde(default)]
+    pub scaled_by: Option<String>,
 }
 
 /// Written together with weight 0, in the same request: should the operator die before it can write the status, the next
@@ -149,6 +155,15 @@ pub enum LogSignalKind {
         /// The signal's name, such as `SIGSEGV`.
         signal: String,
     },
+}
+
+/// The end of a pod's log, kept because the pod may not be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogTail {
+    /// The pod.
+    pub pod: String,
+    /// Its last lines, oldest first.
+    pub lines: Vec<String>,
 }
 
 /// The route as read back.

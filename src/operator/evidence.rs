@@ -20,7 +20,7 @@ use crate::{
         overall,
     },
     observe::{
-        LogSignal, Obstacle, Pod, Pokes, Scene,
+        LogSignal, LogTail, Obstacle, Pod, Pokes, Scene,
         logs::{LogTarget, LogWatch, RolloutRef},
         presets::MetricPlan,
         prometheus::{AttemptKey, HttpSource, MetricReading, PodTarget, Reader, Reading, Scope},
@@ -87,9 +87,10 @@ impl Evidence {
         profile.map_or(15_000, |profile| profile.scrape_interval.millis())
     }
 
-    /// What the logs of our pods have shown.
-    pub(super) fn log_signals(&self, rollout: &FreeThreadRollout) -> Vec<LogSignal> {
-        self.logs.signals(&rollout.uid().unwrap_or_default())
+    /// What the logs of our pods have shown, and their last lines.
+    pub(super) fn logs(&self, rollout: &FreeThreadRollout) -> (Vec<LogSignal>, Vec<LogTail>) {
+        let uid = rollout.uid().unwrap_or_default();
+        (self.logs.signals(&uid), self.logs.tails(&uid))
     }
 
     /// Why the spec's analysis cannot work.
@@ -125,7 +126,12 @@ impl Evidence {
         let reads = !matches!(status.phase, Phase::RolledBack | Phase::Failed);
         let Some(wanted) = status.attempt.as_ref().filter(|_| reads).and_then(|a| wanted(rollout, scene, a))
         else {
-            return self.forget(rollout);
+            self.stop_reading(&uid);
+            // The last words of pods that are on their way out are still to come.
+            if scene.our_pods.is_empty() {
+                self.logs.forget(&uid);
+            }
+            return;
         };
         let container = scene.rendered.as_ref().map(|r| r.container.clone()).unwrap_or_default();
         let target = |(pod, pod_uid, restarts): &(String, String, i32)| LogTarget {
@@ -155,10 +161,14 @@ impl Evidence {
     /// Stop everything about a rollout that is over.
     pub(super) fn forget(&self, rollout: &FreeThreadRollout) {
         let uid = rollout.uid().unwrap_or_default();
-        self.readers().remove(&uid);
-        self.reader.forget(&uid);
-        self.source.forget(&uid);
+        self.stop_reading(&uid);
         self.logs.forget(&uid);
+    }
+
+    fn stop_reading(&self, uid: &str) {
+        self.readers().remove(uid);
+        self.reader.forget(uid);
+        self.source.forget(uid);
     }
 
     fn start(&self, wanted: Wanted) -> Follower {

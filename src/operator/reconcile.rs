@@ -46,12 +46,8 @@ pub(super) async fn reconcile(
         return Ok(Action::await_change());
     }
     let evidence = &context.evidence;
-    let mut scene = observe(
-        &rollout,
-        &context.stores,
-        evidence.log_signals(&rollout),
-        evidence.scrape_interval_ms(&rollout),
-    );
+    let mut scene =
+        observe(&rollout, &context.stores, evidence.logs(&rollout), evidence.scrape_interval_ms(&rollout));
     scene.observation.obstacles.extend(evidence.obstacle(&rollout));
     let finding = evidence.finding(&rollout, &scene, now);
     let decision = decide(&Input {

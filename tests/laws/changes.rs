@@ -1,10 +1,10 @@
 //! What changes under a rollout: the workload, the spec, our pool in other people's hands, the memory, the clock.
 
 use freethread_rollout::{
-    api::{OnStandardChange, Phase, Reason, Span},
+    api::{FreeThreadRolloutStatus, OnStandardChange, Phase, Reason, Span},
     decide::{Movement, PoolWanted},
     judge::FindingKind,
-    observe::RollbackNote,
+    observe::{LogTail, RollbackNote},
 };
 use jiff::Timestamp;
 
@@ -126,6 +126,53 @@ fn scaled_by_someone_else_comes_back() {
     assert_eq!(decision.status.drift.as_ref().unwrap().count, 2);
     until(&mut world, Reason::Holding);
     assert_eq!(world.written(), 1);
+}
+
+#[test]
+fn scaled_by_someone_else_to_just_what_the_step_wants_comes_back_while_a_gate_holds() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    world.finding.kind = FindingKind::Unknown;
+    world.spec.steps[0].weight = 25;
+    settle(&mut world);
+    assert_eq!(world.written(), 1, "no evidence, no rise");
+    world.scaled_by("kubectl", 3);
+    let decision = pass(&mut world);
+    assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 1));
+    assert!(decision.events[0].message.starts_with("kubectl scaled Deployment orders-ft from 1 to 3"));
+}
+
+#[test]
+fn the_last_words_of_the_pods_are_kept_until_the_next_attempt() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    let tail = |pod: &str, line: &str| LogTail { pod: pod.into(), lines: vec![line.into()] };
+    let ours = world.pods[0].0.name.clone();
+    world.tails =
+        (0..5).map(|n| tail(&format!("other-{n}"), "hello")).chain([tail(&ours, "before")]).collect();
+    world.finding = breach();
+    let status = pass(&mut world).status;
+    let pods = |status: &FreeThreadRolloutStatus| {
+        status.last_logs.iter().map(|log| log.pod.clone()).collect::<Vec<String>>()
+    };
+    assert_eq!(
+        pods(&status),
+        [ours.as_str(), "other-0", "other-1"],
+        "the pods that are there first, bounded"
+    );
+    // On its way out it says more; that is read when it is gone, and not with each line.
+    world.tails[5] = tail(&ours, "last");
+    assert!(world.pods.is_empty());
+    let status = pass(&mut world).status;
+    assert_eq!(status.last_logs[0].lines, ["last"]);
+    assert_eq!(pods(&status), [ours.as_str(), "other-0", "other-1"]);
+    world.tails.clear();
+    world.finding = clear();
+    assert_eq!(settle(&mut world).status.last_logs.len(), 3, "an operator that starts anew forgets nothing");
+    world.tick(1000);
+    world.say("retry");
+    until(&mut world, Reason::Holding);
+    assert!(world.status.last_logs.is_empty());
 }
 
 #[test]

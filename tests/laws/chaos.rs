@@ -80,11 +80,11 @@ fn edit(world: &mut World) {
     match world.random.below(6) {
         0 | 1 => live.edited_by = Some("kubectl-edit".into()),
         2 => {
-            live.edited_by = Some("kubectl-scale".into());
             let replicas = i32::try_from(world.random.below(12)).unwrap();
-            world.scale(replicas);
+            world.scaled_by("kubectl-scale", replicas);
         }
         3 => {
+            // A write without a name of its own.
             let replicas = i32::try_from(world.random.below(12)).unwrap();
             world.scale(replicas);
         }

@@ -5,7 +5,7 @@ use freethread_rollout::{
     decide::{Decision, Guards, Input, Movement, PoolWanted, decide_with},
     judge::{Blind, Finding, FindingKind},
     observe::{
-        FreeThreadedPool, LivePool, Observation, Obstacle, Pod, Precision, RollbackNote, RouteState,
+        FreeThreadedPool, LivePool, LogTail, Observation, Obstacle, Pod, Precision, RollbackNote, RouteState,
         StandardPool,
     },
 };
@@ -46,6 +46,7 @@ pub(crate) struct Live {
     pub(crate) rollback: Option<RollbackNote>,
     pub(crate) deleting: bool,
     pub(crate) edited_by: Option<String>,
+    pub(crate) scaled_by: Option<String>,
 }
 
 pub(crate) struct World {
@@ -61,6 +62,8 @@ pub(crate) struct World {
     pub(crate) pods: Vec<(Pod, Option<Timestamp>)>,
     pub(crate) finding: Finding,
     pub(crate) obstacles: Vec<Obstacle>,
+    /// What our pods said last.
+    pub(crate) tails: Vec<LogTail>,
     pub(crate) random: Random,
     /// Time that a pod takes to become ready, in milliseconds; `None`: chance.
     pub(crate) ready_after: Option<i64>,
@@ -118,6 +121,7 @@ impl World {
             pods: vec![],
             finding: clear(),
             obstacles: vec![],
+            tails: vec![],
             random: Random(seed),
             ready_after: None,
             refuse_rise: false,
@@ -170,12 +174,14 @@ impl World {
                     rollback: live.rollback.clone(),
                     deleting: live.deleting,
                     edited_by: live.edited_by.clone(),
+                    scaled_by: live.scaled_by.clone(),
                 }),
                 wanted_hash: self.wanted_hash(),
                 pods,
                 ..FreeThreadedPool::default()
             },
             log_signals: vec![],
+            log_tails: self.tails.clone(),
             obstacles: self.obstacles.clone(),
             scrape_interval_ms: 1000,
         }
@@ -231,6 +237,7 @@ impl World {
                     rollback: None,
                     deleting: false,
                     edited_by: None,
+                    scaled_by: None,
                 };
                 let live = self.live.get_or_insert(fresh);
                 if !live.deleting {
@@ -267,6 +274,7 @@ impl World {
     pub(crate) fn scale(&mut self, replicas: i32) {
         let Some(live) = self.live.as_mut() else { return };
         live.replicas = replicas;
+        live.scaled_by = None;
         let wanted = usize::try_from(replicas).unwrap();
         self.pods.truncate(wanted);
         while self.pods.len() < wanted {
@@ -281,6 +289,14 @@ impl World {
             let mut pod = pod(format!("orders-ft-{}", self.names), created, None);
             pod.trouble = ready.is_none().then(|| "ImagePullBackOff: not found".into());
             self.pods.push((pod, ready));
+        }
+    }
+
+    /// Somebody else does it, under their own name.
+    pub(crate) fn scaled_by(&mut self, manager: &str, replicas: i32) {
+        self.scale(replicas);
+        if let Some(live) = self.live.as_mut() {
+            live.scaled_by = Some(manager.into());
         }
     }
 

@@ -108,6 +108,7 @@ async fn read(mut stream: LogStream, seen: &mut Seen, sink: &Sink, pod: &str) ->
         }
         any = true;
         seen.last = seen.last.max(Some(at));
+        sink.line(pod, text);
         if let Some(kind) = parse_line(text) {
             sink.signal(pod, at, kind);
         }

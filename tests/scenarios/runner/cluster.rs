@@ -67,7 +67,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Patches an object as `manager`: strategically where the API server can, else with a merge patch. Returns its new resource version.
+    /// Patches an object as `manager`: strategically where the API server can, else with a merge patch; or `applied` server-side.
+    /// Returns its new resource version.
     pub(crate) async fn patch(
         &self,
         namespace: &str,
@@ -75,6 +76,7 @@ impl Cluster {
         name: &str,
         manager: &str,
         with: &Value,
+        applied: bool,
     ) -> Result<u64> {
         let (api_version, strategic) = match kind {
             "Deployment" => ("apps/v1", true),
@@ -83,12 +85,15 @@ impl Cluster {
             "FreeThreadRollout" => ("freethreading.dev/v1alpha1", false),
             other => return Err(format!("patch: kind {other} is not known to the runner").into()),
         };
-        let (api, _) = self.dynamic(
-            namespace,
-            &json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}}),
-        )?;
+        let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});
+        let (api, _) = self.dynamic(namespace, &object)?;
         let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-        let patch = if strategic { Patch::Strategic(with) } else { Patch::Merge(with) };
+        json_patch::merge(&mut object, with);
+        let patch = match (applied, strategic) {
+            (true, _) => Patch::Apply(&object),
+            (false, true) => Patch::Strategic(with),
+            (false, false) => Patch::Merge(with),
+        };
         let patched = within(api.patch(name, &params, &patch))
             .await
             .map_err(context(&format!("patch {kind} {name}")))?;

@@ -252,15 +252,19 @@ pub(crate) fn seen_since(deployment: &str, since: u64, state: &State) -> Seen {
     }
 }
 
-/// A field of a Deployment.
+/// A field of a Deployment or of a rollout.
 pub(crate) fn object(expected: &ExpectedObject, state: &State) -> Seen {
-    let Some(deployment) = state.deployments.objects.get(&expected.deployment) else {
-        return Err(format!("there is no Deployment {}", expected.deployment));
+    let (name, document) = match (&expected.deployment, &expected.rollout) {
+        (Some(name), None) => (name, state.deployments.objects.get(name).map(serde_json::to_value)),
+        (None, Some(name)) => (name, state.rollouts.objects.get(name).map(serde_json::to_value)),
+        _ => return Err("expect-object wants either a deployment or a rollout".into()),
     };
-    let document = serde_json::to_value(deployment).map_err(|e| e.to_string())?;
+    let Some(document) = document else { return Err(format!("there is no {name}")) };
+    let document = document.map_err(|e| e.to_string())?;
     let found = document.pointer(&expected.at).cloned().unwrap_or(Value::Null);
-    let seen = format!("{} of {} is {found}", expected.at, expected.deployment);
+    let seen = format!("{} of {name} is {found}", expected.at);
     let holds = expected.is.as_ref().is_none_or(|wanted| json!(wanted) == found)
+        && expected.says.as_ref().is_none_or(|text| contains(&found.to_string(), text))
         && expected.lacks.as_ref().is_none_or(|text| !found.to_string().contains(text));
     if holds { Ok(seen) } else { Err(seen) }
 }

@@ -5,9 +5,11 @@
 
 mod cluster;
 mod dump;
+mod examples;
 mod expect;
 mod load;
 mod play;
+mod plugin;
 mod reading;
 mod show;
 mod stage;
@@ -21,8 +23,9 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{Parser, builder::TypedValueParser as _};
 use cluster::Cluster;
+use futures::{StreamExt as _, stream};
 use play::Play;
 use stage::Stage;
 use vocabulary::Scenario;
@@ -50,6 +53,9 @@ struct Args {
     /// List the scenarios and end.
     #[arg(long)]
     list: bool,
+    /// How many play at a time; those that touch what all share (operator, Prometheus) play alone.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8).map(usize::from))]
+    jobs: usize,
     /// Keep the namespaces.
     #[arg(long)]
     keep: bool,
@@ -98,28 +104,47 @@ async fn run(args: &Args) -> Result<bool> {
         return Err("name a scenario, or say --all; --list shows them".into());
     }
     let cluster = Cluster::connect().await?;
-    let (mut passed, mut failed) = (0, 0);
-    for name in &names {
-        let Some(scenario) = scenarios.iter().find(|scenario| &scenario.name == name) else { continue };
-        let line = if name == DEMO { "demo".to_owned() } else { format!("scenario {name}") };
-        match perform(&cluster, scenario, args).await {
-            Ok(measured) => {
-                println!("{line}: PASS {measured}");
-                passed += 1;
-            }
-            Err(Failed { why, interrupted }) => {
-                println!("{line}: FAIL {why}");
-                failed += 1;
-                if interrupted {
-                    break;
-                }
-            }
-        }
+    let chosen = names.iter().filter_map(|name| scenarios.iter().find(|scenario| &scenario.name == name));
+    let (alone, beside): (Vec<&Scenario>, Vec<&Scenario>) =
+        chosen.partition(|scenario| scenario.disturbs_others() || args.jobs == 1);
+    let mut passes = Vec::new();
+    // Those that leave others alone play several at a time: they mostly wait.
+    let mut together = stream::iter(beside).map(|s| tell(&cluster, s, args)).buffer_unordered(args.jobs);
+    while let Some(pass) = together.next().await {
+        passes.push(pass);
     }
+    for scenario in alone {
+        if passes.last().is_some_and(|pass| pass.interrupted) {
+            break;
+        }
+        passes.push(tell(&cluster, scenario, args).await);
+    }
+    let failed = passes.iter().filter(|pass| !pass.passed).count();
     if names.len() > 1 {
-        println!("{passed} passed, {failed} failed");
+        println!("{} passed, {failed} failed", passes.len() - failed);
     }
     Ok(failed == 0)
+}
+
+/// How it went.
+struct Told {
+    passed: bool,
+    interrupted: bool,
+}
+
+/// Plays one scenario and says how it went, in one line.
+async fn tell(cluster: &Cluster, scenario: &Scenario, args: &Args) -> Told {
+    let line = if scenario.name == DEMO { DEMO.to_owned() } else { format!("scenario {}", scenario.name) };
+    match perform(cluster, scenario, args).await {
+        Ok(measured) => {
+            println!("{line}: PASS {measured}");
+            Told { passed: true, interrupted: false }
+        }
+        Err(Failed { why, interrupted }) => {
+            println!("{line}: FAIL {why}");
+            Told { passed: false, interrupted }
+        }
+    }
 }
 
 struct Failed {
@@ -139,7 +164,7 @@ async fn perform(cluster: &Cluster, scenario: &Scenario, args: &Args) -> std::re
     let mut stage = Stage::open(cluster, scenario, &args.directory).await?;
     let mut interrupted = false;
     let played = tokio::select! {
-        played = play_on(&mut stage, scenario) => played,
+        played = play_on(&mut stage, scenario, args.jobs > 1) => played,
         _ = tokio::signal::ctrl_c() => {
             interrupted = true;
             Err("interrupted".into())
@@ -162,7 +187,9 @@ async fn perform(cluster: &Cluster, scenario: &Scenario, args: &Args) -> std::re
     }
 }
 
-async fn play_on(stage: &mut Stage, scenario: &Scenario) -> Result<String> {
+/// `crowded`: others play beside it, so that each line says whose it is.
+async fn play_on(stage: &mut Stage, scenario: &Scenario, crowded: bool) -> Result<String> {
+    let whose = if crowded { format!("{:<15}", scenario.name) } else { String::new() };
     let shown = scenario.name == DEMO;
     stage.furnish(scenario).await?;
     let _show = shown.then(|| Aborted(tokio::spawn(show::live(stage.world.clone(), stage.load.clone()))));
@@ -182,7 +209,7 @@ async fn play_on(stage: &mut Stage, scenario: &Scenario) -> Result<String> {
             }
         };
         if !shown {
-            println!("  {:6.1} s  {headline}: {seen}", play.started.elapsed().as_secs_f64());
+            println!("  {whose}{:6.1} s  {headline}: {seen}", play.started.elapsed().as_secs_f64());
         }
     }
     if shown { demo_line(&mut play).await } else { Ok(play.measured.join("; ")) }

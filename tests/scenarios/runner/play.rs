@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use freethread_rollout::api::{ANNOTATION_COMMAND, Span, pool_name};
+use freethread_rollout::api::{Span, pool_name};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use crate::{
     Result,
     cluster::within,
-    context, expect,
+    context, examples, expect,
     load::{Checked, Counts, PERIOD},
+    plugin,
     stage::{NAME, Stage},
     vocabulary::{
         Delete, ExpectedCounts, ExpectedGone, ExpectedNext, Fault, Kill, Patch, Pool, Propagation, Scale,
@@ -127,15 +128,15 @@ impl<'a> Play<'a> {
                 Ok(name.clone())
             }
             Step::Delete(delete) => self.delete(delete).await,
+            Step::ApplyExamples(examples) => {
+                let deadline = after(Instant::now(), Some(examples.within));
+                let seen = examples::apply(self.stage, deadline).await?;
+                self.measured.push(seen.clone());
+                Ok(seen)
+            }
             Step::Command(verb) => {
                 self.disturb("command").await;
-                let command = format!("{verb}@{:.0}", jiff::Timestamp::now());
-                let set = json!({"metadata": {"annotations": {ANNOTATION_COMMAND: command}}});
-                self.stage
-                    .cluster
-                    .patch(&self.stage.namespace, "FreeThreadRollout", NAME, "kubectl-freethread", &set)
-                    .await?;
-                Ok(command)
+                plugin::give(&self.stage.namespace, verb).await
             }
             Step::Rate(rps) => {
                 self.stage.load.rate(*rps).await?;
@@ -199,8 +200,9 @@ impl<'a> Play<'a> {
 
     async fn patch(&mut self, patch: &Patch) -> Result<String> {
         self.disturb("patch").await;
-        let Patch { kind, name, manager, set } = patch;
-        let patched = self.stage.cluster.patch(&self.stage.namespace, kind, name, manager, set).await?;
+        let Patch { kind, name, manager, set, applied } = patch;
+        let patched =
+            self.stage.cluster.patch(&self.stage.namespace, kind, name, manager, set, *applied).await?;
         if kind == "Deployment" {
             // What comes next looks at what the watch shows: it must not be from before the patch.
             let deadline = after(Instant::now(), Some(Span::from_secs(10)));
@@ -373,8 +375,9 @@ pub(crate) fn headline(step: &Step) -> String {
         Step::Scale(_) => ("scale", Value::Null),
         Step::Patch(patch) => ("patch", json!(format!("{} {}", patch.kind, patch.name))),
         Step::Apply(_) => ("apply", Value::Null),
+        Step::ApplyExamples(_) => ("apply-examples", Value::Null),
         Step::Delete(_) => ("delete", Value::Null),
-        Step::Command(_) => ("command", Value::Null),
+        Step::Command(verb) => ("kubectl freethread", json!(verb)),
         Step::Rate(_) => ("rate", Value::Null),
         Step::Mark(name) => ("mark", json!(name)),
         Step::ExpectCounts(_) => ("expect-counts", Value::Null),

@@ -92,6 +92,9 @@ impl Stage {
             })
             .await
             .map_err(context("the service does not start"))?;
+        if scenario.setting.hopeless {
+            self.world.disturb();
+        }
         self.start_load(scenario.setting.rps).await?;
         self.apply("rollout").await
     }

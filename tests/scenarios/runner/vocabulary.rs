@@ -14,6 +14,16 @@ pub(crate) struct Scenario {
     pub(crate) steps: Vec<Step>,
 }
 
+impl Scenario {
+    /// Whether it does something to what all scenarios share: the operator, Prometheus.
+    pub(crate) fn disturbs_others(&self) -> bool {
+        let shared = |step: &Step| {
+            matches!(step, Step::Kill(_) | Step::Scale(Scale::Prometheus(_) | Scale::Operator(_)))
+        };
+        std::env::var("OPERATOR").is_ok_and(|value| value == "off") || self.steps.iter().any(shared)
+    }
+}
+
 /// What is deployed before the first step.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -27,6 +37,9 @@ pub(crate) struct Setting {
     /// Spec of the rollout, merged (RFC 7396) over `rollout.yaml`, which all scenarios share.
     #[serde(default)]
     pub(crate) rollout: Value,
+    /// The rollout cannot work from the start: it may be rolled back before anything is done to it.
+    #[serde(default)]
+    pub(crate) hopeless: bool,
     /// Manifests of this folder that are applied before the rollout.
     #[serde(default)]
     pub(crate) manifests: Vec<String>,
@@ -60,9 +73,11 @@ pub(crate) enum Step {
     Patch(Patch),
     /// Applies a manifest of the scenario's folder; `rollout` is the rollout.
     Apply(String),
+    /// Applies every file of `examples/` beside a Deployment that it names, and waits until the operator has built its pool.
+    ApplyExamples(ApplyExamples),
     /// Deletes an object.
     Delete(Delete),
-    /// Gives the rollout a command, as `kubectl freethread` does.
+    /// Gives the rollout a command, by `kubectl freethread`.
     Command(String),
     /// Changes the requests per second.
     Rate(f64),
@@ -195,6 +210,15 @@ pub(crate) struct Patch {
     pub(crate) manager: String,
     /// A strategic merge patch, or a merge patch where the kind knows no other.
     pub(crate) set: Value,
+    /// Apply `set` server-side instead.
+    #[serde(default)]
+    pub(crate) applied: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ApplyExamples {
+    pub(crate) within: Span,
 }
 
 #[derive(Debug, Deserialize)]
@@ -315,12 +339,16 @@ pub(crate) struct ExpectedEvent {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct ExpectedObject {
-    /// Only Deployments so far.
-    pub(crate) deployment: String,
+    /// Name of a Deployment ...
+    pub(crate) deployment: Option<String>,
+    /// ... or of a rollout.
+    pub(crate) rollout: Option<String>,
     /// JSON pointer.
     pub(crate) at: String,
     /// The value there.
     pub(crate) is: Option<Value>,
+    /// A text that the value, written as JSON, contains.
+    pub(crate) says: Option<String>,
     /// A text that the value, written as JSON, does not contain.
     pub(crate) lacks: Option<String>,
     pub(crate) within: Span,

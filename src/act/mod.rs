@@ -57,7 +57,7 @@ pub async fn act(
 
     if let (Movement::Fall, Some(live)) = (decision.target.movement, live) {
         // Nothing comes before this, and nothing that follows may say it was done if it was not.
-        router.lower(&decision.target, live).await?;
+        router.lower(&decision.target, live).await.map_err(ActError::Lower)?;
         done.weight = true;
     }
 
@@ -81,7 +81,7 @@ pub async fn act(
     let raised = match (&pool, decision.target.movement, live) {
         (Ok(false), Movement::Rise, Some(live)) => {
             done.weight = true;
-            router.raise(&decision.target, live).await
+            router.raise(&decision.target, live).await.map_err(ActError::Raise)
         }
         // A pool that was just written has another version than the one that was decided on: rise in the next pass.
         _ => Ok(()),

@@ -63,8 +63,9 @@ pub async fn act(
 
     // An edit is counted before it is put back: afterwards nothing would tell of it.
     let edited = live.is_some_and(|live| live.edited_by.is_some());
+    let mut version = None;
     if edited {
-        done.status = status::write(client, rollout, &decision.status).await?;
+        version = status::write(client, rollout, &decision.status).await?;
     }
 
     let pool = match decision.pool {
@@ -88,8 +89,9 @@ pub async fn act(
     };
 
     if !edited {
-        done.status = status::write(client, rollout, &decision.status).await?;
+        version = status::write(client, rollout, &decision.status).await?;
     }
+    done.status = version.is_some();
     if done.status {
         // On their own: the next pass, which may be a rollback, does not wait for them.
         let (client, rollout) = (client.clone(), rollout.clone());
@@ -99,7 +101,7 @@ pub async fn act(
     pool?;
     raised?;
     if decision.pool == PoolWanted::Remove && live.is_none() && !pool::serves(scene) {
-        done.released = finalizer::release(client, rollout).await?;
+        done.released = finalizer::release(client, rollout, version).await?;
     }
     Ok(done)
 }

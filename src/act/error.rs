@@ -10,9 +10,12 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A write that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
-    /// The weight.
+    /// The weight was to fall: traffic is still where it must not be.
     #[error(transparent)]
-    Route(#[from] RouteError),
+    Lower(RouteError),
+    /// The weight was to rise.
+    #[error(transparent)]
+    Raise(RouteError),
     /// Anything else.
     #[error("{doing}: {source}")]
     Api {
@@ -42,27 +45,28 @@ pub enum Kind {
 }
 
 impl ActError {
+    /// A falling weight is not applied yet: nothing else that fails is tried again as soon.
+    pub fn urgent(&self) -> bool {
+        matches!(self, Self::Lower(_))
+    }
+
     /// Which kind this is.
     pub fn kind(&self) -> Kind {
-        match self {
-            Self::Timeout { .. }
-            | Self::Route(RouteError::Timeout { .. } | RouteError::NotApplied { .. }) => Kind::Transient,
-            Self::Api { source, .. } | Self::Route(RouteError::Api { source, .. }) => match &**source {
-                kube::Error::Api(status) => match status.code {
-                    409 => Kind::Conflict,
-                    // A JSON patch whose `test` failed names no kind and no cause; a real validation error does.
-                    422 if status
-                        .details
-                        .as_ref()
-                        .is_none_or(|d| d.kind.is_empty() && d.causes.is_empty()) =>
-                    {
-                        Kind::Conflict
-                    }
-                    401 | 403 | 404 | 422 => Kind::Dependency,
-                    _ => Kind::Transient,
-                },
-                _ => Kind::Transient,
-            },
+        let (Self::Api { source, .. }
+        | Self::Lower(RouteError::Api { source, .. })
+        | Self::Raise(RouteError::Api { source, .. })) = self
+        else {
+            return Kind::Transient;
+        };
+        let kube::Error::Api(status) = &**source else { return Kind::Transient };
+        match status.code {
+            409 => Kind::Conflict,
+            // A JSON patch whose `test` failed names no kind and no cause; a real validation error does.
+            422 if status.details.as_ref().is_none_or(|d| d.kind.is_empty() && d.causes.is_empty()) => {
+                Kind::Conflict
+            }
+            401 | 403 | 404 | 422 => Kind::Dependency,
+            _ => Kind::Transient,
         }
     }
 }

@@ -21,17 +21,22 @@ pub async fn claim(client: &Client, rollout: &FreeThreadRollout) -> Result<bool,
     // `test` on the version: a list must not be overwritten by one that was read earlier.
     let mut all = rollout.finalizers().to_vec();
     all.push(FINALIZER.to_owned());
-    set(client, rollout, &all, "adding the finalizer").await?;
+    set(client, rollout, rollout.resource_version(), &all, "adding the finalizer").await?;
     Ok(true)
 }
 
-/// Take the finalizer off. Returns whether it was there.
-pub(super) async fn release(client: &Client, rollout: &FreeThreadRollout) -> Result<bool, ActError> {
+/// Take the finalizer off. Returns whether it was there. `since`: the version that the rollout got in this pass, if it was written.
+pub(super) async fn release(
+    client: &Client,
+    rollout: &FreeThreadRollout,
+    since: Option<String>,
+) -> Result<bool, ActError> {
     if !rollout.finalizers().iter().any(|f| f == FINALIZER) {
         return Ok(false);
     }
     let rest: Vec<String> = rollout.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
-    match set(client, rollout, &rest, "removing the finalizer").await {
+    let version = since.or_else(|| rollout.resource_version());
+    match set(client, rollout, version, &rest, "removing the finalizer").await {
         // Gone already: that is what was wanted.
         Err(ActError::Api { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => {
             Ok(true)
@@ -43,6 +48,7 @@ pub(super) async fn release(client: &Client, rollout: &FreeThreadRollout) -> Res
 async fn set(
     client: &Client,
     rollout: &FreeThreadRollout,
+    version: Option<String>,
     all: &[String],
     doing: &'static str,
 ) -> Result<(), ActError> {
@@ -52,7 +58,7 @@ async fn set(
     let patch = json_patch::Patch(vec![
         json_patch::PatchOperation::Test(json_patch::TestOperation {
             path: at(["metadata", "resourceVersion"]),
-            value: json!(rollout.resource_version()),
+            value: json!(version),
         }),
         json_patch::PatchOperation::Add(json_patch::AddOperation {
             path: at(["metadata", "finalizers"]),

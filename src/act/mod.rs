@@ -57,14 +57,15 @@ pub async fn act(
 
     if let (Movement::Fall, Some(live)) = (decision.target.movement, live) {
         // Nothing comes before this, and nothing that follows may say it was done if it was not.
-        router.lower(&decision.target, live).await?;
+        router.lower(&decision.target, live).await.map_err(ActError::Lower)?;
         done.weight = true;
     }
 
     // An edit is counted before it is put back: afterwards nothing would tell of it.
     let edited = live.is_some_and(|live| live.edited_by.is_some());
+    let mut version = None;
     if edited {
-        done.status = status::write(client, rollout, &decision.status).await?;
+        version = status::write(client, rollout, &decision.status).await?;
     }
 
     let pool = match decision.pool {
@@ -81,15 +82,16 @@ pub async fn act(
     let raised = match (&pool, decision.target.movement, live) {
         (Ok(false), Movement::Rise, Some(live)) => {
             done.weight = true;
-            router.raise(&decision.target, live).await
+            router.raise(&decision.target, live).await.map_err(ActError::Raise)
         }
         // A pool that was just written has another version than the one that was decided on: rise in the next pass.
         _ => Ok(()),
     };
 
     if !edited {
-        done.status = status::write(client, rollout, &decision.status).await?;
+        version = status::write(client, rollout, &decision.status).await?;
     }
+    done.status = version.is_some();
     if done.status {
         // On their own: the next pass, which may be a rollback, does not wait for them.
         let (client, rollout) = (client.clone(), rollout.clone());
@@ -99,7 +101,7 @@ pub async fn act(
     pool?;
     raised?;
     if decision.pool == PoolWanted::Remove && live.is_none() && !pool::serves(scene) {
-        done.released = finalizer::release(client, rollout).await?;
+        done.released = finalizer::release(client, rollout, version).await?;
     }
     Ok(done)
 }

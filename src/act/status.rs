@@ -9,7 +9,7 @@ use serde_json::json;
 use super::error::{ActError, bounded};
 use crate::api::{FreeThreadRollout, FreeThreadRolloutStatus, MANAGER_STATUS};
 
-/// Write `status`, if it differs from what is there. Returns whether it was written.
+/// Write `status`, if it differs from what is there. Returns the version that the rollout has since, if it was written.
 ///
 /// It carries the version that it was decided on: the status is the operator's memory, and a stale cache must not
 /// overwrite what a later pass remembered.
@@ -17,9 +17,9 @@ pub(super) async fn write(
     client: &Client,
     rollout: &FreeThreadRollout,
     status: &FreeThreadRolloutStatus,
-) -> Result<bool, ActError> {
+) -> Result<Option<String>, ActError> {
     if rollout.status.as_ref() == Some(status) {
-        return Ok(false);
+        return Ok(None);
     }
     let api: Api<FreeThreadRollout> =
         Api::namespaced(client.clone(), &rollout.namespace().unwrap_or_default());
@@ -30,7 +30,8 @@ pub(super) async fn write(
         "status": status,
     });
     let params = PatchParams::apply(MANAGER_STATUS).force();
-    bounded("writing the status", api.patch_status(&rollout.name_any(), &params, &Patch::Apply(&body)))
-        .await?;
-    Ok(true)
+    let written =
+        bounded("writing the status", api.patch_status(&rollout.name_any(), &params, &Patch::Apply(&body)))
+            .await?;
+    Ok(written.resource_version())
 }

@@ -29,12 +29,16 @@ pub(super) fn deleting(pass: &mut Pass<'_>) -> ControlFlow<()> {
     Break(())
 }
 
-/// The operator died between weight 0 and the status: why the traffic is back stands on the Deployment.
+/// The operator died between weight 0 and the status: why the traffic is back stands on the Deployment. A status from before the note's
+/// attempt is a stale one (its write will be refused) or one that was put back; either way the note knows more.
 pub(super) fn adopt_note(pass: &mut Pass<'_>) -> ControlFlow<()> {
     let Some(note) = pass.live().and_then(|live| live.rollback.as_ref()) else { return Continue(()) };
-    let ours = pass.next.attempt.as_ref().is_none_or(|attempt| attempt.number == note.attempt);
-    if !ours || note.phase != Phase::RolledBack || pass.next.phase == note.phase {
+    let over = pass.next.attempt.as_ref().is_none_or(|attempt| attempt.number <= note.attempt);
+    if !over || note.phase != Phase::RolledBack || pass.next.phase == note.phase {
         return Continue(());
+    }
+    if let Some(attempt) = pass.next.attempt.as_mut() {
+        attempt.number = note.attempt;
     }
     commands::adopted(pass, note.reason, &note.message);
     pass.say(note.phase, note.reason, note.message.clone());

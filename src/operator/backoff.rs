@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::act::Kind;
+use crate::act::{ActError, Kind};
 
 /// Failures in a row, by uid of the rollout. Entries go with the first success, or with the rollout.
 #[derive(Debug, Default)]
@@ -19,12 +19,12 @@ impl Backoff {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
-    /// Count a failure and say how long to wait. `urgent`: a falling weight is not applied yet.
-    pub(super) fn failed(&self, uid: &str, kind: Kind, urgent: bool) -> Duration {
+    /// Count a failure and say how long to wait.
+    pub(super) fn failed(&self, uid: &str, error: &ActError) -> Duration {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let failures = all.entry(uid.to_owned()).or_insert(0);
         *failures = failures.saturating_add(1);
-        delay(uid, *failures, kind, urgent)
+        delay(uid, *failures, error.kind(), error.urgent())
     }
 }
 
@@ -46,6 +46,18 @@ fn delay(uid: &str, failures: u32, kind: Kind, urgent: bool) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::RouteError;
+
+    #[test]
+    fn a_rise_that_fails_waits_like_anything_else_and_a_fall_does_not() {
+        let timeout = || RouteError::Timeout { pool: "p".into(), pods: 1, after: Duration::from_secs(2) };
+        let backoff = Backoff::default();
+        let rise = (0..20).map(|_| backoff.failed("a", &ActError::Raise(timeout()))).last().unwrap();
+        assert!(rise > Duration::from_secs(20), "{rise:?}");
+        assert!(backoff.failed("a", &ActError::Lower(timeout())) <= Duration::from_secs(1));
+        backoff.succeeded("a");
+        assert!(backoff.failed("a", &ActError::Raise(timeout())) <= Duration::from_millis(250));
+    }
 
     #[test]
     fn grows_to_its_bound_and_a_falling_weight_never_waits_long() {

@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::Metrics;
+use super::{
+    Metrics,
+    told::{Told, counting, key, tell},
+};
 use crate::{
     api::{AttemptStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
     judge::{
@@ -34,8 +37,6 @@ const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 /// From the read-back of a weight until its share is taken for served: endpoints reach every node within 1.3 s as measured, and the first
 /// requests take a moment to be answered and scraped.
 const SETTLE_MS: i64 = 5_000;
-/// Length of a window of the guard, after the last step.
-const GUARD_WINDOW_MS: i64 = 24 * 3_600_000;
 
 /// The readers of all rollouts. Dropping it ends them: nothing of a former leader reads on.
 pub(super) struct Evidence {
@@ -49,7 +50,7 @@ pub(super) struct Evidence {
 
 struct Follower {
     wanted: watch::Sender<Wanted>,
-    latest: watch::Receiver<Option<(AttemptKey, Finding)>>,
+    latest: watch::Receiver<Told>,
     task: JoinHandle<()>,
 }
 
@@ -108,9 +109,7 @@ impl Evidence {
         let key = attempt.map(|a| key(a, now));
         let latest =
             self.readers().get(&rollout.uid().unwrap_or_default()).and_then(|f| f.latest.borrow().clone());
-        let counts = latest
-            .filter(|(of, _)| Some(*of) == key)
-            .map_or_else(Finding::not_read_yet, |(_, finding)| finding);
+        let counts = counting(&latest, key);
         let hard = attempt.and_then(|a| hard_signals(&scene.observation, a, now));
         overall(hard, counts)
     }
@@ -225,19 +224,6 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
     })
 }
 
-/// The evidence that counts: the attempt's, or after the last step the current window's.
-fn key(attempt: &AttemptStatus, now: Timestamp) -> AttemptKey {
-    let since = match &attempt.guard_since {
-        None => attempt.started_at.0.as_millisecond(),
-        Some(guard) => {
-            let guard = guard.0.as_millisecond();
-            let windows = (now.as_millisecond() - guard).max(0) / GUARD_WINDOW_MS;
-            guard + windows * GUARD_WINDOW_MS
-        }
-    };
-    AttemptKey { attempt: attempt.number, since }
-}
-
 /// The changes of the weight, with the share that is really served: none from the moment that a weight is written (its pods start, its
 /// connections are still elsewhere), and the step's once it has been read back for a moment. What is configured is never taken for
 /// traffic: a pool whose pods just start is not silent.
@@ -267,7 +253,7 @@ fn target(pod: &Pod, pool: Pool, warm_up_ms: i64) -> PodTarget {
 async fn read(
     reader: Arc<Reader>,
     inputs: watch::Receiver<Wanted>,
-    latest: watch::Sender<Option<(AttemptKey, Finding)>>,
+    latest: watch::Sender<Told>,
     pokes: Pokes,
     metrics: Metrics,
 ) {
@@ -289,18 +275,8 @@ async fn read(
                 step_started: wanted.step_started,
             });
             // Until the past is read, what is known is not the whole evidence.
-            if caught_up {
-                let finding = Finding::of_counts(&attempt.verdict(now));
-                let told = latest
-                    .borrow()
-                    .as_ref()
-                    .map(|(key, f)| (*key, f.kind, f.reason, f.blind, f.standard_seen));
-                let news =
-                    told != Some((*key, finding.kind, finding.reason, finding.blind, finding.standard_seen));
-                latest.send_replace(Some((*key, finding)));
-                if news {
-                    pokes.poke(&wanted.rollout.0, &wanted.rollout.1);
-                }
+            if caught_up && tell(&latest, *key, Finding::of_counts(&attempt.verdict(now))) {
+                pokes.poke(&wanted.rollout.0, &wanted.rollout.1);
             }
         }
         let pause = Duration::from_millis(u64::try_from(scrape / 4).unwrap_or_default());

@@ -7,6 +7,7 @@ mod metrics;
 mod reconcile;
 mod run;
 mod telemetry;
+mod told;
 
 pub use metrics::Metrics;
 pub use run::{Args, RunError, run};

@@ -94,8 +94,7 @@ fn wake(at: Option<Timestamp>, watchful: bool, now: Timestamp) -> Action {
 /// What to do after a pass that failed.
 #[allow(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
 pub(super) fn failed(rollout: Arc<FreeThreadRollout>, error: &ActError, context: Arc<Context>) -> Action {
-    let urgent = matches!(error, ActError::Route(_));
-    let wait = context.backoff.failed(&rollout.uid().unwrap_or_default(), error.kind(), urgent);
+    let wait = context.backoff.failed(&rollout.uid().unwrap_or_default(), error);
     context.metrics.failed(&format!("{:?}", error.kind()));
     tracing::warn!(rollout = %rollout.name_any(), namespace = rollout.namespace(), %error, kind = ?error.kind(), retry_ms = wait.as_millis(), "pass failed");
     Action::requeue(wait)

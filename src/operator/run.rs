@@ -91,11 +91,21 @@ pub enum RunError {
     LeaseLost,
 }
 
-/// Times of the lease: a leader that is cut off has stopped writing well before another one may begin, and a killed one is
-/// replaced within [`LEASE`] and a retry.
+/// Times of the lease: a leader that is cut off has stopped writing before another one may begin, and a killed one is replaced within
+/// [`LEASE`] and a retry.
+///
+/// Both clocks run from the last renewal: the leader's from before that request was sent, the other's from when it saw the lease renewed. The
+/// leader looks at its deadline only when it renews, each [`RETRY`], so it ends that much later at worst. Then the controller is dropped,
+/// and with it every pass in the middle of a write, however long that write might still have waited: its bound need not fit in here. What
+/// is on the wire by then cannot be called back. Should it arrive after all, a rise is refused unless the pool is just as it was when it was
+/// decided, and the new leader, who watches the pool, takes back what it does not want; a fall only lowers.
 const LEASE: Duration = Duration::from_secs(7);
 const RENEW_DEADLINE: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(1500);
+const _: () = assert!(
+    RENEW_DEADLINE.as_millis() + RETRY.as_millis() < LEASE.as_millis(),
+    "a leader that is cut off must have ended before another one begins"
+);
 
 /// Run until a signal says stop, or something that cannot be mended here happens.
 ///

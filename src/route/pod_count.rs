@@ -16,7 +16,7 @@ use crate::{
     observe::LivePool,
 };
 
-/// Bound on one write. Well inside the lease: a write that was decided on as the leader ends as the leader.
+/// Bound on one write: the next look at a rollout, which may be a rollback, waits for a rise that hangs. (A lost lease ends it sooner.)
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Tries of a falling weight before the pass ends and the queue takes over (which tries again at once).
 const LOWER_TRIES: u32 = 3;

@@ -1,7 +1,7 @@
 //! Conditions, deadlines and sentences, case by case.
 
 use freethread_rollout::{
-    api::{Mode, OnBlind, Phase, Reason},
+    api::{FreeThreadRolloutStatus, Mode, OnBlind, Phase, Reason},
     decide::{Decision, Guards, Movement, PoolWanted},
     judge::{Blind, FindingKind},
     observe::Obstacle,
@@ -232,6 +232,46 @@ fn the_progress_deadline_names_the_pods_own_reason() {
         ),
         "{pod}"
     );
+}
+
+/// A cache that is behind, or a status that somebody put back: the note on the Deployment knows more, and nothing rises.
+#[test]
+fn a_status_from_before_the_notes_attempt_adopts_the_note() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    let first = world.status.clone();
+    world.standard.as_mut().unwrap().hash = "t2".into();
+    until(&mut world, Reason::Holding);
+    let second = world.status.clone();
+    world.finding = breach();
+    pass(&mut world);
+    world.finding = clear();
+    let (rolled_back, number) = (world.status.message.clone(), |status: &FreeThreadRolloutStatus| {
+        status.attempt.as_ref().map(|attempt| attempt.number)
+    });
+    assert_eq!((number(&first), number(&second)), (Some(1), Some(2)));
+    for behind in [second, first] {
+        world.status = behind;
+        let (_, decision) = world.decide(Guards::ALL);
+        assert_eq!((decision.target.movement, decision.target.pods), (Movement::Stay, 0));
+        assert_eq!(
+            (decision.status.phase, decision.status.reason, &decision.status.message),
+            (Phase::RolledBack, Reason::ErrorRate, &rolled_back)
+        );
+        assert_eq!(
+            number(&decision.status),
+            Some(2),
+            "the attempt that ended, so that the next one is another"
+        );
+        world.scale(3);
+        let (_, decision) = world.decide(Guards::ALL);
+        assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 0));
+        assert_eq!(
+            decision.target.note.map(|note| (note.attempt, note.message)),
+            Some((2, rolled_back.clone()))
+        );
+        world.scale(0);
+    }
 }
 
 #[test]

@@ -16,6 +16,9 @@ pub enum ActError {
     /// The weight was to rise.
     #[error(transparent)]
     Raise(RouteError),
+    /// Our pool's objects.
+    #[error(transparent)]
+    Pool(Box<ActError>),
     /// Anything else.
     #[error("{doing}: {source}")]
     Api {
@@ -50,8 +53,25 @@ impl ActError {
         matches!(self, Self::Lower(_))
     }
 
+    /// What the API server has against our pool, in its words: a quota, an admission policy. Nothing for what may pass by itself.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Pool(error) => match (error.kind(), &**error) {
+                (Kind::Dependency, Self::Api { source, .. }) => match &**source {
+                    kube::Error::Api(status) => Some(status.message.clone()),
+                    _ => None,
+                },
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Which kind this is.
     pub fn kind(&self) -> Kind {
+        if let Self::Pool(error) = self {
+            return error.kind();
+        }
         let (Self::Api { source, .. }
         | Self::Lower(RouteError::Api { source, .. })
         | Self::Raise(RouteError::Api { source, .. })) = self

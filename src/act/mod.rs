@@ -77,6 +77,7 @@ pub async fn act(
         PoolWanted::Apply => pool::apply(client, &namespace, scene).await,
         PoolWanted::Remove => pool::remove(client, &namespace, rollout, scene).await,
     };
+    let pool = pool.map_err(|error| ActError::Pool(Box::new(error)));
     done.pool = *pool.as_ref().unwrap_or(&false);
 
     let raised = match (&pool, decision.target.movement, live) {

@@ -109,7 +109,11 @@ fn pool_available(pass: &Pass<'_>, target: i32) -> Said {
             "PoolAvailable",
             Some(false),
             "NotCreated",
-            format!("Deployment {} does not exist", ours.name),
+            format!(
+                "Deployment {} does not exist{}",
+                ours.name,
+                pass.trouble().map(|trouble| format!(": {trouble}")).unwrap_or_default()
+            ),
         ),
         Some(_) if target == 0 => said("PoolAvailable", Some(true), "NoPodsWanted", "no pods are wanted"),
         Some(_) if enough => said(

@@ -130,7 +130,8 @@ fn pool_built(pass: &Pass<'_>) -> Option<Stop> {
         return None;
     }
     let name = &pass.input.observation.free_threaded.name;
-    let message = format!("the free-threaded pool {name} is being built");
+    let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+    let message = format!("the free-threaded pool {name} is being built{trouble}");
     Some(Stop::new(Reason::WaitingForPods, message, "the free-threaded pool exists"))
 }
 

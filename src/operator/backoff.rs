@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,20 +11,37 @@ use crate::act::{ActError, Kind};
 
 /// Failures in a row, by uid of the rollout. Entries go with the first success, or with the rollout.
 #[derive(Debug, Default)]
-pub(super) struct Backoff(Mutex<HashMap<String, u32>>);
+pub(super) struct Backoff(Mutex<HashMap<String, Row>>);
+
+#[derive(Debug, Default)]
+struct Row {
+    failures: u32,
+    /// What the API server has against our pool.
+    refusal: Option<String>,
+}
 
 impl Backoff {
     /// Forget the failures of `uid`.
     pub(super) fn succeeded(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.rows().remove(uid);
     }
 
     /// Count a failure and say how long to wait.
     pub(super) fn failed(&self, uid: &str, error: &ActError) -> Duration {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let failures = all.entry(uid.to_owned()).or_insert(0);
-        *failures = failures.saturating_add(1);
-        delay(uid, *failures, error.kind(), error.urgent())
+        let mut rows = self.rows();
+        let row = rows.entry(uid.to_owned()).or_default();
+        row.failures = row.failures.saturating_add(1);
+        row.refusal = error.refusal();
+        delay(uid, row.failures, error.kind(), error.urgent())
+    }
+
+    /// Why our pool could not be written in the last pass, if the API server refuses it.
+    pub(super) fn refusal(&self, uid: &str) -> Option<String> {
+        self.rows().get(uid)?.refusal.clone()
+    }
+
+    fn rows(&self) -> MutexGuard<'_, HashMap<String, Row>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,6 +74,25 @@ mod tests {
         assert!(backoff.failed("a", &ActError::Lower(timeout())) <= Duration::from_secs(1));
         backoff.succeeded("a");
         assert!(backoff.failed("a", &ActError::Raise(timeout())) <= Duration::from_millis(250));
+    }
+
+    #[test]
+    fn a_refusal_of_the_pool_is_remembered_until_it_passes() {
+        let answer = |code| {
+            let status = serde_json::json!({"message": "exceeded quota", "code": code, "details": {"kind": "deployments"}});
+            let status = Box::new(serde_json::from_value(status).unwrap());
+            let error = ActError::Api { doing: "applying", source: Box::new(kube::Error::Api(status)) };
+            ActError::Pool(Box::new(error))
+        };
+        let backoff = Backoff::default();
+        backoff.failed("a", &answer(403));
+        assert_eq!(backoff.refusal("a").as_deref(), Some("exceeded quota"));
+        assert_eq!(backoff.refusal("b"), None);
+        backoff.failed("a", &answer(503));
+        assert_eq!(backoff.refusal("a"), None, "that passes by itself");
+        backoff.failed("a", &answer(403));
+        backoff.succeeded("a");
+        assert_eq!(backoff.refusal("a"), None);
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(super) async fn reconcile(
     let mut scene =
         observe(&rollout, &context.stores, evidence.logs(&rollout), evidence.scrape_interval_ms(&rollout));
     scene.observation.obstacles.extend(evidence.obstacle(&rollout));
+    let refusal = context.backoff.refusal(&rollout.uid().unwrap_or_default());
+    scene.observation.free_threaded.trouble = scene.observation.free_threaded.trouble.or(refusal);
     let finding = evidence.finding(&rollout, &scene, now);
     let decision = decide(&Input {
         name: &rollout.name_any(),

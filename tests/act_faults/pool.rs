@@ -48,6 +48,7 @@ async fn an_edit_is_counted_and_then_put_back() {
     let mut world = World::holding().await;
     let before = world.server.pool().unwrap();
     world.edit();
+    let edited = world.server.pool().unwrap();
     assert_eq!(world.decide().decision.pool, PoolWanted::Apply);
     world.pass().await.unwrap();
     let seen = world.seen().await;
@@ -60,7 +61,9 @@ async fn an_edit_is_counted_and_then_put_back() {
     assert_eq!(
         seen[1].body,
         json!([{"op": "test", "path": "/metadata/uid", "value": "pool-1"},
-            {"op": "replace", "path": "/spec/template", "value": before["spec"]["template"]}])
+            {"op": "test", "path": "/metadata/resourceVersion", "value": edited["metadata"]["resourceVersion"]},
+            {"op": "replace", "path": "/spec/template", "value": before["spec"]["template"]},
+            {"op": "replace", "path": "/metadata/managedFields", "value": []}])
     );
     let after = world.server.pool().unwrap();
     assert_eq!((&after["spec"], drift(&world)), (&before["spec"], Some((1, "kubectl-edit".into()))));

@@ -286,11 +286,10 @@ impl State {
     /// A JSON patch that replaces the template: nobody else owns a part of it any more.
     fn put_back(&mut self, patch: &Value) -> (u16, Value) {
         let Some(pool) = &mut self.pool else { return (404, failure(404, "not found")) };
-        if patch[0]["value"] != pool["metadata"]["uid"] {
+        let patch: json_patch::Patch = serde_json::from_value(patch.clone()).unwrap();
+        if json_patch::patch(pool, &patch).is_err() {
             return (422, failure(422, "the server rejected our request due to an error in our request"));
         }
-        pool["spec"]["template"] = patch[1]["value"].clone();
-        pool["metadata"]["managedFields"] = json!([]);
         self.touch_pool();
         (200, self.pool.clone().unwrap())
     }

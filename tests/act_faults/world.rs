@@ -129,7 +129,7 @@ impl World {
 
     pub(crate) fn decide(&self) -> Pass {
         let rollout: FreeThreadRollout = serde_json::from_value(self.server.rollout().unwrap()).unwrap();
-        let scene = observe(&rollout, &self.stores(&rollout), vec![], 1000);
+        let scene = observe(&rollout, &self.stores(&rollout), <_>::default(), 1000);
         let status = rollout.status.clone().unwrap_or_default();
         let decision = decide(&Input {
             name: "orders",

@@ -2,7 +2,7 @@
 
 use freethread_rollout::{
     api::{FreeThreadRolloutStatus, OnStandardChange, Phase, Reason, Span},
-    decide::{Movement, PoolWanted},
+    decide::{Movement, PoolWanted, decide},
     judge::FindingKind,
     observe::{LogTail, RollbackNote},
 };
@@ -108,6 +108,23 @@ fn edits_are_put_back_and_the_third_is_a_contest() {
     world.say("resume");
     until(&mut world, Reason::Holding);
     assert_eq!(states(&world), "True False False");
+}
+
+#[test]
+fn a_pool_that_the_api_server_refuses_says_why() {
+    let mut world = world();
+    pass(&mut world);
+    world.live = None;
+    let mut observation = world.observe();
+    observation.free_threaded.trouble = Some("exceeded quota: deployments".into());
+    let decision = decide(&world.input(&observation));
+    assert_eq!((decision.status.phase, decision.pool), (Phase::Pending, PoolWanted::Apply));
+    assert_eq!(
+        decision.status.message,
+        "the free-threaded pool orders-ft is being built (exceeded quota: deployments)"
+    );
+    let available = decision.status.conditions.iter().find(|c| c.type_ == "PoolAvailable").unwrap();
+    assert_eq!(available.message, "Deployment orders-ft does not exist: exceeded quota: deployments");
 }
 
 #[test]

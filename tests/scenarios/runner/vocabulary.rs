@@ -62,6 +62,10 @@ pub(crate) enum Step {
     Apply(String),
     /// Deletes an object.
     Delete(Delete),
+    /// Installs or uninstalls the operator, with Helm. The normal installation is back when the scenario ends.
+    Operator(Operator),
+    /// Applies the rollout in another namespace, alone.
+    ApplyElsewhere,
     /// Gives the rollout a command, as `kubectl freethread` does.
     Command(String),
     /// Changes the requests per second.
@@ -76,7 +80,9 @@ pub(crate) enum Step {
     ExpectEndpoints(ExpectedEndpoints),
     /// Waits until objects are gone.
     ExpectGone(ExpectedGone),
-    /// Checks the order in which things went since the last `delete`.
+    /// Checks the rollout in the other namespace.
+    ExpectElsewhere(Elsewhere),
+    /// Checks the order in which things went since the last `delete` or `operator: uninstall`.
     ExpectOrder(Vec<Went>),
     /// Checks `status.history`.
     ExpectHistory(ExpectedHistory),
@@ -102,6 +108,8 @@ pub(crate) struct Expected {
     pub(crate) reason: Vec<Reason>,
     /// Current step, from 1.
     pub(crate) step: Option<i32>,
+    /// Number of the attempt; 0: there is none.
+    pub(crate) attempt: Option<i32>,
     /// Contained in `status.message`, ignoring case.
     pub(crate) sentence: Option<String>,
     /// Weight wanted.
@@ -214,6 +222,34 @@ pub(crate) enum Propagation {
     Orphan,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Operator {
+    Uninstall,
+    Install(Install),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Install {
+    /// All namespaces where it is left out.
+    pub(crate) watch: Option<Watch>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Watch {
+    /// The scenario's namespace alone, with rights in that namespace alone.
+    Here,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Elsewhere {
+    /// No operator has written to it.
+    Untouched,
+}
+
 /// Where counting begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -264,12 +300,14 @@ pub(crate) struct ExpectedEndpoints {
     pub(crate) within: Option<Span>,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "independent words")]
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct ExpectedGone {
     pub(crate) rollout: bool,
     pub(crate) pool: bool,
     pub(crate) namespace: bool,
+    pub(crate) operator: bool,
     pub(crate) within: Option<Span>,
 }
 
@@ -281,6 +319,8 @@ pub(crate) enum Went {
     Traffic,
     /// The Deployment of the free-threaded pool.
     Pool,
+    /// Our finalizer.
+    Finalizer,
     /// The rollout.
     Rollout,
 }
@@ -315,8 +355,8 @@ pub(crate) struct ExpectedEvent {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct ExpectedObject {
-    /// Only Deployments so far.
-    pub(crate) deployment: String,
+    /// Name of a Deployment; without it, it is the rollout.
+    pub(crate) deployment: Option<String>,
     /// JSON pointer.
     pub(crate) at: String,
     /// The value there.

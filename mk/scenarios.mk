@@ -17,10 +17,10 @@ JOBS ?= 3
 
 scenario: operator-install scenario-images ## Play the scenarios NAME="one two"; OPERATOR=off plays them without the operator
 	@test -n "$(NAME)" || { $(BIN)/examples/scenarios --list; echo 'say which: make scenario NAME=errors'; exit 2; }
-	LOAD_IMAGE=$(LOAD_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) $(NAME)
+	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) $(NAME)
 
 scenarios: operator-install scenario-images ## Play all scenarios
-	LOAD_IMAGE=$(LOAD_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) --all
+	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) --all
 
 demo: operator-install scenario-images ## Steps up live, then 20 % errors in the free-threaded pool, and the way back
-	LOAD_IMAGE=$(LOAD_IMAGE) $(BIN)/examples/scenarios demo
+	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios demo

@@ -1,9 +1,9 @@
 //! The operator's binary: parse arguments, start, stop.
 
-use std::process::ExitCode;
+use std::{fmt::Display, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use freethread_rollout::operator::{Args, run};
+use freethread_rollout::operator::{Args, GiveBackArgs, give_back, run};
 use kube::CustomResourceExt;
 
 /// Moves Python workloads to free-threaded CPython on Kubernetes, and back when it must.
@@ -18,6 +18,8 @@ struct Cli {
 enum Command {
     /// Run the operator.
     Run(Box<Args>),
+    /// Before the operator is uninstalled: stop it, give all traffic back, remove the pools, take the finalizer off the rollouts.
+    GiveBack(Box<GiveBackArgs>),
     /// Print the custom resource definition.
     Crd,
 }
@@ -25,14 +27,8 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run(args) => match run(*args).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                tracing::error!(%error, "ended");
-                eprintln!("freethread-rollout: {error}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::Run(args) => ended(run(*args).await),
+        Command::GiveBack(args) => ended(give_back(*args).await),
         Command::Crd => match serde_yaml::to_string(&freethread_rollout::api::FreeThreadRollout::crd()) {
             Ok(yaml) => {
                 print!("{yaml}");
@@ -43,5 +39,16 @@ async fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+fn ended<E: Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "ended");
+            eprintln!("freethread-rollout: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

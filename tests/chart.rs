@@ -120,6 +120,7 @@ fn the_schema_refuses_what_cannot_work_and_names_it() {
         ("log.format=xml", "/log/format"),
         ("port=80", "/port"),
         ("crds.keep=false", "'keep'"),
+        ("giveBack.timeoutSeconds=3m", "/giveBack/timeoutSeconds"),
         ("image.digest=latest", "/image/digest"),
     ] {
         let said = refusal(&helm, &["--set", set]);
@@ -209,7 +210,13 @@ fn rights(role: &Value) -> BTreeSet<(String, String, String)> {
 
 #[test]
 fn the_operator_may_do_exactly_what_it_does() {
-    let lease = |verb| ("coordination.k8s.io", "leases", verb);
+    let own = [
+        ("coordination.k8s.io", "leases", "get"),
+        ("coordination.k8s.io", "leases", "create"),
+        ("coordination.k8s.io", "leases", "update"),
+        // It stops itself before it is uninstalled.
+        ("apps", "deployments/scale", "patch"),
+    ];
     let owned = |all: BTreeSet<(&str, &str, &str)>| -> BTreeSet<(String, String, String)> {
         all.into_iter().map(|(g, r, v)| (g.to_owned(), r.to_owned(), v.to_owned())).collect()
     };
@@ -220,7 +227,15 @@ fn the_operator_may_do_exactly_what_it_does() {
         let (cluster, roles) = (of_kind(&all, "ClusterRole"), of_kind(&all, "Role"));
         let leader = roles.iter().find(|r| r["metadata"]["name"] == "ftr-freethread-rollout-leader").unwrap();
         assert_eq!(leader["metadata"]["namespace"], "freethread-system");
-        assert_eq!(rights(leader), owned(BTreeSet::from(["get", "create", "update"].map(lease))));
+        assert_eq!(rights(leader), owned(BTreeSet::from(own)));
+        for rule in leader["rules"].as_array().unwrap() {
+            let names = rule.get("resourceNames");
+            let create = rule["verbs"] == serde_json::json!(["create"]);
+            assert!(
+                create || names == Some(&serde_json::json!(["ftr-freethread-rollout"])),
+                "{name}: {rule}"
+            );
+        }
         let operator = cluster.iter().chain(&roles).filter(|r| {
             let aggregated =
                 r["metadata"]["labels"].as_object().unwrap().keys().any(|l| l.contains("aggregate-to"));
@@ -268,19 +283,62 @@ fn the_pods_pass_the_restricted_standard() {
     for (name, _) in CASES {
         let golden = fs::read_to_string(root().join(format!("tests/chart/{name}.golden.yaml"))).unwrap();
         let all = objects(&golden);
-        let [deployment] = of_kind(&all, "Deployment")[..] else { panic!("{name}: one Deployment") };
-        let pod = &deployment["spec"]["template"]["spec"];
-        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
-        assert_eq!(pod["securityContext"]["runAsUser"], 65534);
-        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
-        let container = &pod["containers"][0]["securityContext"];
-        assert_eq!(container["allowPrivilegeEscalation"], false);
-        assert_eq!(container["readOnlyRootFilesystem"], true);
-        assert_eq!(container["capabilities"]["drop"], serde_json::json!(["ALL"]));
-        for volume in pod["volumes"].as_array().unwrap() {
-            assert!(volume.get("configMap").is_some() || volume.get("secret").is_some(), "{name}: {volume}");
+        for kind in ["Deployment", "Job"] {
+            let [object] = of_kind(&all, kind)[..] else { panic!("{name}: one {kind}") };
+            let pod = &object["spec"]["template"]["spec"];
+            assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+            assert_eq!(pod["securityContext"]["runAsUser"], 65534);
+            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+            let container = &pod["containers"][0]["securityContext"];
+            assert_eq!(container["allowPrivilegeEscalation"], false);
+            assert_eq!(container["readOnlyRootFilesystem"], true);
+            assert_eq!(container["capabilities"]["drop"], serde_json::json!(["ALL"]));
+            for volume in pod["volumes"].as_array().into_iter().flatten() {
+                let known = volume.get("configMap").is_some() || volume.get("secret").is_some();
+                assert!(known, "{name}: {volume}");
+            }
         }
     }
+}
+
+#[test]
+fn before_it_is_uninstalled_and_at_no_other_time_everything_is_given_back() {
+    for (name, _) in CASES {
+        let golden = fs::read_to_string(root().join(format!("tests/chart/{name}.golden.yaml"))).unwrap();
+        let all = objects(&golden);
+        let ([job], [operator]) = (&of_kind(&all, "Job")[..], &of_kind(&all, "Deployment")[..]) else {
+            panic!("{name}: one Job and one Deployment")
+        };
+        assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-delete");
+        let (theirs, ours) = (&operator["spec"]["template"], &job["spec"]["template"]);
+        for same in
+            ["serviceAccountName", "nodeSelector", "tolerations", "imagePullSecrets", "securityContext"]
+        {
+            assert_eq!(theirs["spec"].get(same), ours["spec"].get(same), "{name}: {same}");
+        }
+        assert_eq!(theirs["spec"]["containers"][0]["image"], ours["spec"]["containers"][0]["image"]);
+        let selector = operator["spec"]["selector"]["matchLabels"].as_object().unwrap();
+        let labels = &ours["metadata"]["labels"];
+        assert!(!selector.iter().all(|(key, value)| labels.get(key) == Some(value)), "the budget counts it");
+        let args = |pod: &Value| -> BTreeSet<String> {
+            let all = pod["spec"]["containers"][0]["args"].as_array().unwrap();
+            all.iter().map(|arg| arg.as_str().unwrap().to_owned()).collect()
+        };
+        for shared in ["--lease=", "--watch-namespace=", "--log-format="] {
+            let of = |pod| args(pod).into_iter().find(|arg| arg.starts_with(shared));
+            assert_eq!(of(theirs), of(ours), "{name}");
+        }
+        let deployment = format!("--deployment={}", operator["metadata"]["name"].as_str().unwrap());
+        let replicas = format!("--replicas={}", operator["spec"]["replicas"]);
+        assert!(args(ours).is_superset(&BTreeSet::from([deployment, replicas])), "{name}: {:?}", args(ours));
+    }
+}
+
+#[test]
+fn without_giving_back_there_is_no_job_and_no_right() {
+    let Some(helm) = helm() else { return };
+    let text = rendered(&helm, &["--set", "giveBack.enabled=false"]);
+    assert!(!text.contains("kind: Job") && !text.contains("deployments/scale"));
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod commands;
 mod crash;
 #[path = "laws/tables.rs"]
 mod tables;
+#[path = "laws/uninstall.rs"]
+mod uninstall;
 #[path = "laws/world.rs"]
 mod world;
 
@@ -178,6 +180,7 @@ fn the_histories_have_seen_everything() {
         "Pending/StandardNotReady",
         "Pending/MetricsUnavailable",
         "Pending/WaitingForPods",
+        "Pending/Uninstalled",
         "Progressing/Stepping",
         "Progressing/Converging",
         "Progressing/WaitingForPods",

@@ -169,6 +169,8 @@ pub enum Reason {
     ManagedByOther,
     /// The rollout is being deleted.
     Deleting,
+    /// The operator is being uninstalled, or was: traffic is given back.
+    Uninstalled,
 }
 
 impl Reason {

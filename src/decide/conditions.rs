@@ -80,7 +80,8 @@ fn ready(pass: &Pass<'_>, target: i32) -> Said {
         Phase::Progressing => converged || pass.next.reason == Reason::Observing,
         Phase::Pending | Phase::RolledBack | Phase::Failed => false,
     };
-    let ready = there && !pass.input.deleting && !is_stalled(pass) && !moving(pass, target);
+    let leaving = pass.input.deleting || pass.input.giving_back;
+    let ready = there && !leaving && !is_stalled(pass) && !moving(pass, target);
     said("Ready", Some(ready), pass.next.reason.as_str(), pass.next.message.clone())
 }
 

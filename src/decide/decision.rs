@@ -20,6 +20,8 @@ pub struct Input<'a> {
     pub generation: i64,
     /// The rollout is being deleted.
     pub deleting: bool,
+    /// The operator is being uninstalled: everything is given back, and the rollout stays.
+    pub giving_back: bool,
     /// The text of the command annotation, if there is one.
     pub command: Option<&'a str>,
     /// What was decided before: the only memory.

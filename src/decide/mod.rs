@@ -8,6 +8,7 @@ mod commands;
 mod conditions;
 mod decision;
 mod finish;
+mod give_back;
 mod guards;
 mod hash;
 mod ours;
@@ -33,6 +34,7 @@ const RULES: &[Rule] = &[
     // Weight 0, whatever else is wrong.
     rules::deleting,
     rules::adopt_note,
+    give_back::giving_back,
     rules::rolled_back,
     rules::obstacle,
     rules::suspended,

@@ -1,14 +1,18 @@
-//! Wiring only: watches, the queue, the leader lease, health, metrics, shutdown. Nothing here judges or decides.
+//! Wiring only: watches, the queue, the leader lease, health, metrics, shutdown, and the way out. Nothing here judges or decides.
 
 mod backoff;
 mod evidence;
+mod give_back;
 mod health;
 mod metrics;
+mod place;
 mod reconcile;
 mod run;
 mod telemetry;
 mod told;
 
+pub use give_back::{GiveBackArgs, GiveBackError, give_back};
 pub use metrics::Metrics;
+pub use place::Place;
 pub use run::{Args, RunError, run};
 pub use telemetry::LogFormat;

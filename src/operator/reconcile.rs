@@ -22,6 +22,8 @@ pub(super) struct Context {
     pub(super) backoff: Backoff,
     /// This replica's name, for events.
     pub(super) instance: String,
+    /// The operator is being uninstalled: everything is given back, and nothing is begun.
+    pub(super) giving_back: bool,
 }
 
 /// Longest time between two looks at a rollout that is on its way, so that its numbers stay fresh in the status.
@@ -34,14 +36,15 @@ pub(super) async fn reconcile(
 ) -> Result<Action, ActError> {
     let (began, now) = (std::time::Instant::now(), Timestamp::now());
     let deleting = rollout.metadata.deletion_timestamp.is_some();
-    if deleting && !rollout.finalizers().iter().any(|f| f == FINALIZER) {
+    let leaving = deleting || context.giving_back;
+    if leaving && !rollout.finalizers().iter().any(|f| f == FINALIZER) {
         context.evidence.forget(&rollout);
         return Ok(Action::await_change());
     }
     let status = rollout.status.clone().unwrap_or_default();
     // Nothing is created before the finalizer is on. Where somebody took it off in mid-rollout it comes after the pass: nothing may
     // come before a weight that falls.
-    if !deleting && status.attempt.is_none() && act::claim(&context.client, &rollout).await? {
+    if !leaving && status.attempt.is_none() && act::claim(&context.client, &rollout).await? {
         // The watch brings the rollout back, with the finalizer on.
         return Ok(Action::await_change());
     }
@@ -57,6 +60,7 @@ pub(super) async fn reconcile(
         spec: &rollout.spec,
         generation: rollout.metadata.generation.unwrap_or_default(),
         deleting,
+        giving_back: context.giving_back,
         command: rollout.annotations().get(ANNOTATION_COMMAND).map(String::as_str),
         status: &status,
         observation: &scene.observation,
@@ -66,10 +70,10 @@ pub(super) async fn reconcile(
     let done = act(&context.client, &rollout, &scene, &decision, &context.instance).await?;
     if done.released {
         evidence.forget(&rollout);
-    } else {
+    } else if !context.giving_back {
         evidence.follow(&rollout, &scene, &decision.status);
     }
-    if !deleting {
+    if !leaving {
         act::claim(&context.client, &rollout).await?;
     }
     context.metrics.decided(status.phase, &decision, &found(&finding), began.elapsed());

@@ -42,7 +42,13 @@ pub(crate) fn strike(world: &mut World) {
                 *at = at.map(|_| ready + SignedDuration::from_secs(20));
             }
         }
-        21 if world.random.percent(5) => world.deleting = true,
+        21 if world.random.percent(5) => {
+            if world.random.percent(50) {
+                world.deleting = true;
+            } else {
+                world.giving_back = true;
+            }
+        }
         _ => {}
     }
 }

@@ -31,6 +31,7 @@ fn against(world: &World) -> bool {
 /// Something else takes the weight to 0 already, under its own name.
 fn overridden(world: &World) -> bool {
     world.deleting
+        || world.giving_back
         || !world.obstacles.is_empty()
         || world.spec.suspend
         || world.spec.mode == Mode::Observe
@@ -77,6 +78,11 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     }
     if overridden(world) {
         demand(decision.target.pods == 0, "weight where there may be none")?;
+    }
+    if world.giving_back && !world.deleting {
+        let traffic_first = decision.pool != PoolWanted::Remove || !traffic;
+        demand(traffic_first, "the pool goes before its traffic")?;
+        demand(decision.pool != PoolWanted::Apply, "something is built for nobody to watch")?;
     }
     let gone = seen.free_threaded.live.is_none();
     demand(!gone || decision.target.pods == 0, "weight on a pool that does not exist")

@@ -28,6 +28,10 @@ fn back(world: &World) -> bool {
     world.status.phase == Phase::RolledBack && world.written() == 0
 }
 
+fn given_back(world: &World) -> bool {
+    world.giving_back && world.live.is_none() && world.pods.is_empty()
+}
+
 fn attempt(world: &World) -> i32 {
     world.status.attempt.as_ref().map_or(0, |attempt| attempt.number)
 }
@@ -148,6 +152,27 @@ fn scripts() -> Vec<Script> {
             name: "the rollout is deleted",
             events: vec![(|w| at(w, 1, Reason::AwaitingApproval), |w| w.deleting = true)],
             end: |w| w.live.is_none() && w.deleting,
+        },
+        Script {
+            name: "the operator is uninstalled",
+            events: vec![(|w| at(w, 1, Reason::AwaitingApproval), |w| w.giving_back = true)],
+            end: |w| given_back(w) && w.status.phase == Phase::Pending,
+        },
+        Script {
+            name: "the operator is uninstalled after a rollback",
+            events: vec![
+                (|w| at(w, 0, Reason::Holding), |w| w.finding = breach()),
+                (back, |w| w.giving_back = true),
+            ],
+            end: |w| given_back(w) && w.status.reason == Reason::ErrorRate && attempt(w) == 1,
+        },
+        Script {
+            name: "the operator is uninstalled, and installed again",
+            events: vec![
+                (|w| at(w, 0, Reason::Holding), |w| w.giving_back = true),
+                (|w| w.status.phase == Phase::Pending && given_back(w), |w| w.giving_back = false),
+            ],
+            end: |w| attempt(w) == 1 && at(w, 0, Reason::Holding),
         },
     ]
 }

@@ -56,6 +56,7 @@ pub(crate) struct World {
     pub(crate) status: FreeThreadRolloutStatus,
     pub(crate) command: Option<String>,
     pub(crate) deleting: bool,
+    pub(crate) giving_back: bool,
     pub(crate) standard: Option<Standard>,
     pub(crate) live: Option<Live>,
     /// Our pods, with the time when each becomes ready.
@@ -116,6 +117,7 @@ impl World {
             status: FreeThreadRolloutStatus::default(),
             command: None,
             deleting: false,
+            giving_back: false,
             standard: Some(Standard { replicas: 9, unready: 0, hash: "t1".into() }),
             live: None,
             pods: vec![],
@@ -193,6 +195,7 @@ impl World {
             spec: &self.spec,
             generation: self.generation,
             deleting: self.deleting,
+            giving_back: self.giving_back,
             command: self.command.as_deref(),
             status: &self.status,
             observation,

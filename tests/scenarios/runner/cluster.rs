@@ -189,6 +189,12 @@ impl Cluster {
         Ok(within(self.pods(&self.operator_namespace).list(&params)).await?.items)
     }
 
+    /// The pods that gave everything back before an uninstallation, where that failed.
+    pub(crate) async fn give_back_pods(&self) -> Result<Vec<Pod>> {
+        let params = ListParams::default().labels("app.kubernetes.io/component=give-back");
+        Ok(within(self.pods(&self.operator_namespace).list(&params)).await?.items)
+    }
+
     /// The operator that holds the lease.
     pub(crate) async fn leader(&self) -> Result<Leader> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.operator_namespace);

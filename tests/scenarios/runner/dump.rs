@@ -27,7 +27,8 @@ pub(crate) async fn write(stage: &Stage, name: &str, failure: &str, out: &Path) 
     for line in stage.load.bad().await.unwrap_or_default() {
         let _ = writeln!(text, "{line}");
     }
-    for pod in stage.cluster.operator_pods().await.unwrap_or_default() {
+    let operators = stage.cluster.operator_pods().await.unwrap_or_default();
+    for pod in operators.into_iter().chain(stage.cluster.give_back_pods().await.unwrap_or_default()) {
         let name = pod.name_any();
         section(&mut text, &format!("log of {name}"));
         let params = LogParams { tail_lines: Some(LOG_LINES), ..LogParams::default() };

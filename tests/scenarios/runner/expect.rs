@@ -53,6 +53,10 @@ pub(crate) fn status(expected: &Expected, state: &State) -> Seen {
     if let Some(step) = expected.step {
         check(status.step + 1 == step, format!("step is not {step}"));
     }
+    if let Some(attempt) = expected.attempt {
+        let number = status.attempt.as_ref().map_or(0, |attempt| attempt.number);
+        check(number == attempt, format!("it is attempt {number}, not {attempt}"));
+    }
     if let Some(sentence) = &expected.sentence {
         check(contains(&status.message, sentence), format!("the sentence does not say '{sentence}'"));
     }
@@ -124,6 +128,9 @@ pub(crate) fn short(expected: &Expected) -> String {
     if let Some(step) = expected.step {
         words.push(format!("at step {step}"));
     }
+    if let Some(attempt) = expected.attempt {
+        words.push(if attempt == 0 { "without an attempt".into() } else { format!("in attempt {attempt}") });
+    }
     if let Some(pods) = expected.standard {
         words.push(format!("{pods} standard pods ready"));
     }
@@ -177,6 +184,7 @@ pub(crate) fn order(expected: &[Went], moments: &[Moment]) -> Seen {
         let is_gone = |view: &View| match what {
             Went::Traffic => view.free_threaded_ready == 0,
             Went::Pool => view.pool.is_none(),
+            Went::Finalizer => !view.finalizer,
             Went::Rollout => !view.rollout,
         };
         moments.iter().find(|moment| is_gone(&moment.view)).map(|moment| moment.revision)
@@ -254,13 +262,12 @@ pub(crate) fn seen_since(deployment: &str, since: u64, state: &State) -> Seen {
 
 /// A field of a Deployment or of a rollout.
 pub(crate) fn object(expected: &ExpectedObject, state: &State) -> Seen {
-    let (name, document) = match (&expected.deployment, &expected.rollout) {
-        (Some(name), None) => (name, state.deployments.objects.get(name).map(serde_json::to_value)),
-        (None, Some(name)) => (name, state.rollouts.objects.get(name).map(serde_json::to_value)),
-        _ => return Err("expect-object wants either a deployment or a rollout".into()),
+    let (document, name) = match (&expected.deployment, &expected.rollout) {
+        (Some(name), _) => (state.deployments.objects.get(name).map(serde_json::to_value), name.as_str()),
+        (None, Some(name)) => (state.rollouts.objects.get(name).map(serde_json::to_value), name.as_str()),
+        (None, None) => (state.rollout().map(serde_json::to_value), "the rollout"),
     };
-    let Some(document) = document else { return Err(format!("there is no {name}")) };
-    let document = document.map_err(|e| e.to_string())?;
+    let document = document.ok_or_else(|| format!("there is no {name}"))?.map_err(|e| e.to_string())?;
     let found = document.pointer(&expected.at).cloned().unwrap_or(Value::Null);
     let seen = format!("{} of {name} is {found}", expected.at);
     let holds = expected.is.as_ref().is_none_or(|wanted| json!(wanted) == found)

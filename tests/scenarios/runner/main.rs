@@ -7,7 +7,9 @@ mod cluster;
 mod dump;
 mod examples;
 mod expect;
+mod headline;
 mod load;
+mod operator;
 mod play;
 mod plugin;
 mod reading;
@@ -195,7 +197,7 @@ async fn play_on(stage: &mut Stage, scenario: &Scenario, crowded: bool) -> Resul
     let _show = shown.then(|| Aborted(tokio::spawn(show::live(stage.world.clone(), stage.load.clone()))));
     let mut play = Play::new(stage);
     for (index, step) in scenario.steps.iter().enumerate() {
-        let headline = play::headline(step);
+        let headline = headline::headline(step);
         if shown {
             println!("  ----- {headline}");
         }

@@ -9,7 +9,6 @@ use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, DynamicObject, PropagationPolicy},
 };
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
@@ -20,8 +19,8 @@ use crate::{
     plugin,
     stage::{NAME, Stage},
     vocabulary::{
-        Delete, ExpectedCounts, ExpectedGone, ExpectedNext, Fault, Kill, Patch, Pool, Propagation, Scale,
-        Since, Step, Which,
+        Delete, Elsewhere, ExpectedCounts, ExpectedGone, ExpectedNext, Fault, Kill, Patch, Pool, Propagation,
+        Scale, Since, Step, Which,
     },
 };
 
@@ -38,8 +37,8 @@ pub(crate) struct Play<'a> {
     pub(crate) measured: Vec<String>,
     /// The counts as last read: the load generator goes with its namespace.
     pub(crate) counts: Option<Counts>,
-    /// Where the last deletion stands in the timeline.
-    deleted_from: usize,
+    /// Where the last deletion (or uninstallation) stands in the timeline.
+    pub(crate) deleted_from: usize,
 }
 
 impl<'a> Play<'a> {
@@ -99,6 +98,7 @@ impl<'a> Play<'a> {
             Step::ExpectCounts(expected) => self.expect_counts(expected).await?,
             Step::ExpectNext(expected) => self.expect_next(expected).await?,
             Step::ExpectGone(expected) => self.expect_gone(expected).await?,
+            Step::ExpectElsewhere(Elsewhere::Untouched) => self.stage.expect_elsewhere_untouched().await?,
             Step::Never(forbidden) => {
                 self.stage.world.forbid(forbidden.clone());
                 "watched from here on".into()
@@ -134,6 +134,11 @@ impl<'a> Play<'a> {
                 self.measured.push(seen.clone());
                 Ok(seen)
             }
+            Step::Operator(operator) => self.operator(operator).await,
+            Step::ApplyElsewhere => {
+                self.stage.apply_elsewhere().await?;
+                Ok(String::new())
+            }
             Step::Command(verb) => {
                 self.disturb("command").await;
                 plugin::give(&self.stage.namespace, verb).await
@@ -151,7 +156,7 @@ impl<'a> Play<'a> {
     }
 
     /// Notes that something is done now, and counts from here.
-    async fn disturb(&mut self, what: &'static str) {
+    pub(crate) async fn disturb(&mut self, what: &'static str) {
         // Without a mark the counts since then would be wrong, and the expectations about them say so.
         if let Err(error) = self.stage.load.mark(what).await {
             println!("  (no mark at the {what}: {error})");
@@ -320,11 +325,17 @@ impl<'a> Play<'a> {
         if expected.rollout || expected.pool {
             world.until(deadline, |state| expect::gone(expected, &state.view())).await?;
         }
+        if expected.operator
+            && let Ok(name) = self.stage.cluster.operator().await
+        {
+            return Err(format!("the operator's Deployment {name} is still there").into());
+        }
         if expected.namespace {
             let namespaces: Api<Namespace> = Api::all(self.stage.cluster.client.clone());
             if let Some(found) = within(namespaces.get_opt(&self.stage.namespace)).await? {
                 let patience = deadline.saturating_duration_since(Instant::now());
-                self.stage.until_namespace_gone(found.uid().unwrap_or_default(), patience).await?;
+                let name = &self.stage.namespace;
+                self.stage.until_namespace_gone(name, found.uid().unwrap_or_default(), patience).await?;
             }
         }
         self.note("gone".into());
@@ -363,36 +374,4 @@ fn params(propagation: Propagation) -> DeleteParams {
         Propagation::Orphan => PropagationPolicy::Orphan,
     };
     DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() }
-}
-
-/// A step in words, for the one who watches.
-pub(crate) fn headline(step: &Step) -> String {
-    let (word, rest): (&str, Value) = match step {
-        Step::Wait(expected) => ("wait", json!(expect::short(expected))),
-        Step::Expect(expected) => ("expect", json!(expect::short(expected))),
-        Step::Fault(fault) => ("fault", json!(format!("{} {}", fault.pool.word(), fault.set))),
-        Step::Kill(_) => ("kill", json!("the operator that leads")),
-        Step::Scale(_) => ("scale", Value::Null),
-        Step::Patch(patch) => ("patch", json!(format!("{} {}", patch.kind, patch.name))),
-        Step::Apply(_) => ("apply", Value::Null),
-        Step::ApplyExamples(_) => ("apply-examples", Value::Null),
-        Step::Delete(_) => ("delete", Value::Null),
-        Step::Command(verb) => ("kubectl freethread", json!(verb)),
-        Step::Rate(_) => ("rate", Value::Null),
-        Step::Mark(name) => ("mark", json!(name)),
-        Step::ExpectCounts(_) => ("expect-counts", Value::Null),
-        Step::ExpectNext(_) => ("expect-next", Value::Null),
-        Step::ExpectEndpoints(_) => ("expect-endpoints", Value::Null),
-        Step::ExpectGone(_) => ("expect-gone", Value::Null),
-        Step::ExpectOrder(_) => ("expect-order", Value::Null),
-        Step::ExpectHistory(_) => ("expect-history", Value::Null),
-        Step::ExpectEvent(_) => ("expect-event", Value::Null),
-        Step::ExpectObject(_) => ("expect-object", Value::Null),
-        Step::Never(_) => ("never", Value::Null),
-        Step::Lift => ("lift", Value::Null),
-    };
-    match rest {
-        Value::String(rest) => format!("{word} {rest}"),
-        _ => word.to_owned(),
-    }
 }

@@ -21,6 +21,7 @@ use crate::{
     cluster::{Cluster, within},
     context,
     load::{self, Load},
+    operator,
     reading::{yaml, yaml_documents},
     vocabulary::{Scenario, Setting, Step},
     world::World,
@@ -43,6 +44,10 @@ pub(crate) struct Stage {
     rollout: Value,
     /// Deployments (namespace, name, replicas) that get their replicas back at the end.
     restore: Vec<(String, String, i32)>,
+    /// The operator is not installed as it was: it is again at the end.
+    pub(crate) reinstall: bool,
+    /// The other namespace.
+    elsewhere: Option<String>,
 }
 
 impl Stage {
@@ -59,6 +64,8 @@ impl Stage {
             folder: directory.join(&scenario.name),
             rollout: rollout(&scenario.setting, directory)?,
             restore: Vec::new(),
+            reinstall: false,
+            elsewhere: None,
             namespace,
         })
     }
@@ -108,6 +115,29 @@ impl Stage {
             self.cluster.apply(&self.namespace, &manifest).await?;
         }
         Ok(())
+    }
+
+    /// Applies the rollout in a namespace beside this one, in which there is nothing else.
+    pub(crate) async fn apply_elsewhere(&mut self) -> Result<()> {
+        let namespace = format!("{}-elsewhere", self.namespace);
+        let manifest = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        self.cluster.apply("", &manifest).await?;
+        self.elsewhere = Some(namespace.clone());
+        self.cluster.apply(&namespace, &self.rollout).await
+    }
+
+    /// An operator that looked at the other rollout would have said that its workload is missing.
+    pub(crate) async fn expect_elsewhere_untouched(&self) -> Result<String> {
+        let namespace = self.elsewhere.as_deref().ok_or("nothing was applied elsewhere")?;
+        let rollouts: Api<FreeThreadRollout> = Api::namespaced(self.cluster.client.clone(), namespace);
+        let found = within(rollouts.get(NAME)).await.map_err(context("the rollout elsewhere"))?;
+        match &found.status {
+            None if found.finalizers().is_empty() => Ok("no status and no finalizer".into()),
+            status => {
+                let finalizers = found.finalizers();
+                Err(format!("it has the finalizers {finalizers:?} and the status {status:?}").into())
+            }
+        }
     }
 
     async fn start_load(&self, rps: f64) -> Result<()> {
@@ -202,6 +232,11 @@ impl Stage {
     /// Gives everything back and deletes the namespace. A namespace that does not go is a failure: something blocks it.
     pub(crate) async fn strike(self, keep: bool) -> Result<()> {
         let mut failures = Vec::new();
+        if self.reinstall
+            && let Err(error) = operator::install(&self.cluster, None).await
+        {
+            failures.push(error.to_string());
+        }
         for (namespace, name, replicas) in &self.restore {
             let restored = async {
                 self.cluster.scale(namespace, name, *replicas).await?;
@@ -211,31 +246,38 @@ impl Stage {
                 failures.push(error.to_string());
             }
         }
-        if keep {
-            println!("  namespace {} is kept", self.namespace);
-        } else if let Err(error) = self.delete_namespace().await {
-            failures.push(error.to_string());
+        for namespace in self.elsewhere.iter().chain([&self.namespace]) {
+            if keep {
+                println!("  namespace {namespace} is kept");
+            } else if let Err(error) = self.delete_namespace(namespace).await {
+                failures.push(error.to_string());
+            }
         }
         if failures.is_empty() { Ok(()) } else { Err(failures.join("; ").into()) }
     }
 
-    async fn delete_namespace(&self) -> Result<()> {
+    async fn delete_namespace(&self, name: &str) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
-        let Some(found) = within(namespaces.get_opt(&self.namespace)).await? else {
+        let Some(found) = within(namespaces.get_opt(name)).await? else {
             return Ok(());
         };
-        within(namespaces.delete(&self.namespace, &DeleteParams::default())).await?;
-        self.until_namespace_gone(found.uid().unwrap_or_default(), Duration::from_mins(2)).await
+        within(namespaces.delete(name, &DeleteParams::default())).await?;
+        self.until_namespace_gone(name, found.uid().unwrap_or_default(), Duration::from_mins(2)).await
     }
 
-    /// Waits until the namespace with this uid is gone.
-    pub(crate) async fn until_namespace_gone(&self, uid: String, patience: Duration) -> Result<()> {
+    /// Waits until the namespace with this name and uid is gone.
+    pub(crate) async fn until_namespace_gone(
+        &self,
+        name: &str,
+        uid: String,
+        patience: Duration,
+    ) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
-        let gone = await_condition(namespaces.clone(), &self.namespace, is_deleted(&uid));
+        let gone = await_condition(namespaces.clone(), name, is_deleted(&uid));
         if let Ok(ended) = tokio::time::timeout(patience, gone).await {
             return ended.map(drop).map_err(context("watch the namespace"));
         }
-        let left = within(namespaces.get_opt(&self.namespace)).await?.and_then(|ns| ns.status);
+        let left = within(namespaces.get_opt(name)).await?.and_then(|ns| ns.status);
         let conditions = left.and_then(|status| status.conditions).unwrap_or_default();
         let why: Vec<String> = conditions
             .into_iter()
@@ -243,7 +285,7 @@ impl Stage {
             .filter_map(|condition| condition.message)
             .collect();
         let waited = patience.as_secs();
-        Err(format!("namespace {} is not gone after {waited} s: {}", self.namespace, why.join("; ")).into())
+        Err(format!("namespace {name} is not gone after {waited} s: {}", why.join("; ")).into())
     }
 }
 

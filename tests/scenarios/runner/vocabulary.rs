@@ -18,7 +18,10 @@ impl Scenario {
     /// Whether it does something to what all scenarios share: the operator, Prometheus.
     pub(crate) fn disturbs_others(&self) -> bool {
         let shared = |step: &Step| {
-            matches!(step, Step::Kill(_) | Step::Scale(Scale::Prometheus(_) | Scale::Operator(_)))
+            matches!(
+                step,
+                Step::Kill(_) | Step::Operator(_) | Step::Scale(Scale::Prometheus(_) | Scale::Operator(_))
+            )
         };
         std::env::var("OPERATOR").is_ok_and(|value| value == "off") || self.steps.iter().any(shared)
     }
@@ -77,6 +80,10 @@ pub(crate) enum Step {
     ApplyExamples(ApplyExamples),
     /// Deletes an object.
     Delete(Delete),
+    /// Installs or uninstalls the operator, with Helm. The normal installation is back when the scenario ends.
+    Operator(Operator),
+    /// Applies the rollout in another namespace, alone.
+    ApplyElsewhere,
     /// Gives the rollout a command, by `kubectl freethread`.
     Command(String),
     /// Changes the requests per second.
@@ -91,7 +98,9 @@ pub(crate) enum Step {
     ExpectEndpoints(ExpectedEndpoints),
     /// Waits until objects are gone.
     ExpectGone(ExpectedGone),
-    /// Checks the order in which things went since the last `delete`.
+    /// Checks the rollout in the other namespace.
+    ExpectElsewhere(Elsewhere),
+    /// Checks the order in which things went since the last `delete` or `operator: uninstall`.
     ExpectOrder(Vec<Went>),
     /// Checks `status.history`.
     ExpectHistory(ExpectedHistory),
@@ -117,6 +126,8 @@ pub(crate) struct Expected {
     pub(crate) reason: Vec<Reason>,
     /// Current step, from 1.
     pub(crate) step: Option<i32>,
+    /// Number of the attempt; 0: there is none.
+    pub(crate) attempt: Option<i32>,
     /// Contained in `status.message`, ignoring case.
     pub(crate) sentence: Option<String>,
     /// Weight wanted.
@@ -238,6 +249,34 @@ pub(crate) enum Propagation {
     Orphan,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Operator {
+    Uninstall,
+    Install(Install),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Install {
+    /// All namespaces where it is left out.
+    pub(crate) watch: Option<Watch>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Watch {
+    /// The scenario's namespace alone, with rights in that namespace alone.
+    Here,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Elsewhere {
+    /// No operator has written to it.
+    Untouched,
+}
+
 /// Where counting begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -288,12 +327,14 @@ pub(crate) struct ExpectedEndpoints {
     pub(crate) within: Option<Span>,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "independent words")]
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct ExpectedGone {
     pub(crate) rollout: bool,
     pub(crate) pool: bool,
     pub(crate) namespace: bool,
+    pub(crate) operator: bool,
     pub(crate) within: Option<Span>,
 }
 
@@ -305,6 +346,8 @@ pub(crate) enum Went {
     Traffic,
     /// The Deployment of the free-threaded pool.
     Pool,
+    /// Our finalizer.
+    Finalizer,
     /// The rollout.
     Rollout,
 }
@@ -341,7 +384,7 @@ pub(crate) struct ExpectedEvent {
 pub(crate) struct ExpectedObject {
     /// Name of a Deployment ...
     pub(crate) deployment: Option<String>,
-    /// ... or of a rollout.
+    /// ... or of a rollout; without both it is the rollout of the scenario.
     pub(crate) rollout: Option<String>,
     /// JSON pointer.
     pub(crate) at: String,

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use freethread_rollout::api::{FreeThreadRollout, LABEL_POOL, POOL_FREE_THREADED, Phase, Reason, pool_name};
+use freethread_rollout::api::{
+    FINALIZER, FreeThreadRollout, LABEL_POOL, POOL_FREE_THREADED, Phase, Reason, pool_name,
+};
 use futures::StreamExt as _;
 use k8s_openapi::api::{
     apps::v1::Deployment, core::v1::Pod, discovery::v1::EndpointSlice, events::v1::Event as KubeEvent,
@@ -65,6 +67,8 @@ pub(crate) struct Moment {
 pub(crate) struct View {
     /// The rollout exists.
     pub(crate) rollout: bool,
+    /// Our finalizer is on it.
+    pub(crate) finalizer: bool,
     pub(crate) phase: Phase,
     pub(crate) reason: Reason,
     pub(crate) step_label: Option<String>,
@@ -322,6 +326,7 @@ impl State {
         let mut view = View { pool: replicas(&pool_name(NAME)), standard: replicas(NAME), ..View::default() };
         if let Some(rollout) = self.rollout() {
             view.rollout = true;
+            view.finalizer = rollout.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
             if let Some(status) = &rollout.status {
                 view.phase = status.phase;
                 view.reason = status.reason;

@@ -73,6 +73,16 @@ async fn gives_the_traffic_back_then_removes_the_pool_then_lets_the_rollout_go()
 }
 
 #[tokio::test(start_paused = true)]
+async fn removes_nothing_in_the_pass_in_which_the_weight_falls() {
+    let mut world = deleted().await;
+    // Even where no pod serves: one may have just started.
+    world.serving = Some(0);
+    world.pass().await.unwrap();
+    assert_eq!(world.calls().await, [Call::Lower, Call::Status, Call::Event]);
+    assert_eq!(world.server.written(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn stops_where_something_fails_and_goes_on_from_there() {
     for (call, fault) in [Call::Lower, Call::Remove, Call::Finalizer, Call::Status]
         .into_iter()

@@ -121,27 +121,6 @@ fn without_template(owners: &[ManagedFieldsEntry]) -> Vec<ManagedFieldsEntry> {
     owners
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nobody_else_keeps_a_part_of_the_template() {
-        let entry = |manager: &str, fields: Value| -> ManagedFieldsEntry {
-            serde_json::from_value(json!({"manager": manager, "fieldsV1": fields})).unwrap()
-        };
-        let template = json!({"f:spec": {"f:template": {"f:spec": {}}}});
-        let both = json!({"f:metadata": {"f:labels": {}}, "f:spec": {"f:paused": {}, "f:template": {}}});
-        let rest = json!({"f:metadata": {"f:labels": {}}, "f:spec": {"f:paused": {}}});
-        let owners = [
-            entry(MANAGER_POOL, template.clone()),
-            entry("kubectl-edit", template.clone()),
-            entry("somebody", both),
-        ];
-        assert_eq!(without_template(&owners), [entry(MANAGER_POOL, template), entry("somebody", rest)]);
-    }
-}
-
 /// Remove our Deployment, once its last pod is gone. Returns whether something was removed now.
 pub(super) async fn remove(
     client: &Client,
@@ -189,4 +168,25 @@ pub(super) async fn remove_orphans(
     let ours = ListParams::default().labels(&format!("{LABEL_ROLLOUT}={}", rollout.name_any()));
     bounded("removing the pool's orphans", api.delete_collection(&DeleteParams::background(), &ours)).await?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_else_keeps_a_part_of_the_template() {
+        let entry = |manager: &str, fields: Value| -> ManagedFieldsEntry {
+            serde_json::from_value(json!({"manager": manager, "fieldsV1": fields})).unwrap()
+        };
+        let template = json!({"f:spec": {"f:template": {"f:spec": {}}}});
+        let both = json!({"f:metadata": {"f:labels": {}}, "f:spec": {"f:paused": {}, "f:template": {}}});
+        let rest = json!({"f:metadata": {"f:labels": {}}, "f:spec": {"f:paused": {}}});
+        let owners = [
+            entry(MANAGER_POOL, template.clone()),
+            entry("kubectl-edit", template.clone()),
+            entry("somebody", both),
+        ];
+        assert_eq!(without_template(&owners), [entry(MANAGER_POOL, template), entry("somebody", rest)]);
+    }
 }

@@ -135,6 +135,7 @@ impl World {
             name: "orders",
             spec: &rollout.spec,
             generation: 1,
+            giving_back: false,
             deleting: rollout.metadata.deletion_timestamp.is_some(),
             command: rollout.annotations().get(ANNOTATION_COMMAND).map(String::as_str),
             status: &status,

@@ -74,6 +74,8 @@ pub async fn act(
             pool::remove_orphans(client, &namespace, rollout, scene).await
         }
         PoolWanted::Leave => Ok(false),
+        // Its version is another one since the weight fell: the next pass, which that brings about, sees it.
+        PoolWanted::Apply if done.weight => Ok(false),
         PoolWanted::Apply => pool::apply(client, &namespace, scene).await,
         PoolWanted::Remove => pool::remove(client, &namespace, rollout, scene).await,
     };

@@ -80,22 +80,23 @@ async fn put_back(
     rendered: &Value,
 ) -> Result<(), ActError> {
     let template = rendered.pointer("/spec/template").cloned().unwrap_or_default();
-    let (test, replace) = (
+    let (test, set) = (
         |path: [&str; 2], value| {
             let path = PointerBuf::from_tokens(path);
             json_patch::PatchOperation::Test(json_patch::TestOperation { path, value })
         },
+        // `add` replaces what is there, and does not mind when nothing is.
         |path: [&str; 2], value| {
             let path = PointerBuf::from_tokens(path);
-            json_patch::PatchOperation::Replace(json_patch::ReplaceOperation { path, value })
+            json_patch::PatchOperation::Add(json_patch::AddOperation { path, value })
         },
     );
     let patch = json_patch::Patch(vec![
         // The owners are a list as it was read: it must not overwrite a later one.
         test(["metadata", "uid"], json!(live.uid)),
         test(["metadata", "resourceVersion"], json!(live.resource_version)),
-        replace(["spec", "template"], template),
-        replace(["metadata", "managedFields"], json!(without_template(owners))),
+        set(["spec", "template"], template),
+        set(["metadata", "managedFields"], json!(without_template(owners))),
     ]);
     let params = PatchParams { field_manager: Some(MANAGER_POOL.into()), ..PatchParams::default() };
     bounded("putting the pool's template back", api.patch(name, &params, &Patch::Json::<()>(patch))).await?;

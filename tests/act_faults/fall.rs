@@ -175,12 +175,15 @@ async fn comes_before_the_pool_and_does_not_care_what_becomes_of_it() {
         world.seen().await;
         world.server.fail(call, fault, 1);
         let began = Instant::now();
-        let error = world.act(&pass).await.unwrap_err();
-        assert!(!error.urgent(), "{call:?} {fault:?}: {error}");
+        world.act(&pass).await.unwrap();
         let seen = world.seen().await;
         let calls: Vec<_> = seen.iter().map(|s| s.call).filter(|call| *call != Call::Event).collect();
-        let all = [Call::Lower, Call::Status, Call::PutBack, Call::Apply];
-        assert_eq!(calls, all[..=all.iter().position(|c| *c == call).unwrap()], "{fault:?}");
+        assert_eq!(calls, [Call::Lower, Call::Status], "{fault:?}");
         assert_eq!((seen[0].at, world.server.written()), (began, Some(2)), "{call:?} {fault:?}");
+        // The pool has another version since then: the edit is put back in the next pass.
+        let error = world.pass().await.unwrap_err();
+        assert!(!error.urgent(), "{call:?} {fault:?}: {error}");
+        assert!(world.calls().await.contains(&call), "{fault:?}");
+        assert_eq!(world.server.written(), Some(2), "{call:?} {fault:?}");
     }
 }

@@ -62,8 +62,8 @@ async fn an_edit_is_counted_and_then_put_back() {
         seen[1].body,
         json!([{"op": "test", "path": "/metadata/uid", "value": "pool-1"},
             {"op": "test", "path": "/metadata/resourceVersion", "value": edited["metadata"]["resourceVersion"]},
-            {"op": "replace", "path": "/spec/template", "value": before["spec"]["template"]},
-            {"op": "replace", "path": "/metadata/managedFields", "value": []}])
+            {"op": "add", "path": "/spec/template", "value": before["spec"]["template"]},
+            {"op": "add", "path": "/metadata/managedFields", "value": []}])
     );
     let after = world.server.pool().unwrap();
     assert_eq!((&after["spec"], drift(&world)), (&before["spec"], Some((1, "kubectl-edit".into()))));

@@ -84,8 +84,10 @@ async fn waits_for_a_pool_that_cannot_be_built() {
             world.server.fail(call, fault, usize::MAX);
             for _ in 0..6 {
                 let error = world.pass().await.unwrap_err();
-                assert!(
-                    matches!(error, ActError::Api { .. } | ActError::Timeout { .. }),
+                assert!(matches!(error, ActError::Pool(_)), "{fault:?}: {error}");
+                assert_eq!(
+                    error.refusal().is_some(),
+                    matches!(fault, Fault::Code(403 | 422)),
                     "{fault:?}: {error}"
                 );
                 let calls = world.calls().await;

@@ -145,7 +145,8 @@ pub(super) async fn prometheus_away(ground: &mut Ground) -> Result<Run> {
     ground.play(json!({"wait": {"conditions": {"MetricsAvailable": "False"}, "within": "60s"}})).await?;
     let told = from.elapsed();
     ground.healthy(Duration::from_mins(1)).await?;
-    let (view, after) = (ground.stage.world.now().view(), ground.status().history.len());
+    let view = ground.stage.world.now().view();
+    let after = ground.status().history.len();
     if view.pool != i32::try_from(FREE_THREADED).ok() || after != before {
         let entries = after.saturating_sub(before);
         return Err(format!(

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Requests under way at a time while many objects are made.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 4;
 /// Time between two looks at all rollouts.
 const LOOK: Duration = Duration::from_secs(1);
 /// Longest time to roll all back, to bring all up, and to remove all.
@@ -82,8 +82,8 @@ impl Village {
         let make = |name: String| {
             let manifests = resting(&name, &deployment, &spec);
             async move {
-                for manifest in manifests {
-                    self.cluster.apply(&self.namespace, &manifest).await?;
+                for manifest in &manifests {
+                    insist(async || self.cluster.apply(&self.namespace, manifest).await).await?;
                 }
                 Ok::<(), crate::Error>(())
             }
@@ -107,13 +107,18 @@ impl Village {
             let abort = |name: String| async move {
                 let command = format!("abort@{:.0}", Timestamp::now());
                 let set = json!({"metadata": {"annotations": {ANNOTATION_COMMAND: command}}});
-                self.cluster
-                    .patch(&self.namespace, "FreeThreadRollout", &name, "kubectl-freethread", &set)
-                    .await
-                    .map(drop)
+                let patched = self.cluster.patch(
+                    &self.namespace,
+                    "FreeThreadRollout",
+                    &name,
+                    "kubectl-freethread",
+                    &set,
+                );
+                // What was not taken is given again with the next look.
+                let _ = patched.await;
             };
             let begun: Vec<String> = begun.map(kube::ResourceExt::name_any).collect();
-            stream::iter(begun).map(Ok).try_for_each_concurrent(AT_A_TIME, abort).await?;
+            stream::iter(begun).for_each_concurrent(AT_A_TIME, abort).await;
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -165,7 +170,8 @@ impl Village {
 
     async fn list(&self, namespace: &str) -> Result<Vec<FreeThreadRollout>> {
         let api: Api<FreeThreadRollout> = Api::namespaced(self.cluster.client.clone(), namespace);
-        Ok(within(api.list(&ListParams::default())).await.map_err(context("the rollouts"))?.items)
+        let all = insist(async || within(api.list(&ListParams::default())).await).await;
+        Ok(all.map_err(context("the rollouts"))?.items)
     }
 
     /// Removes everything.
@@ -185,6 +191,17 @@ impl Village {
             }
         }
         if failures.is_empty() { Ok(()) } else { Err(failures.join("; ").into()) }
+    }
+}
+
+/// Asks again after a failure: an API server that has a hundred objects to digest may take its time.
+async fn insist<T>(request: impl AsyncFn() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        match request().await {
+            Err(_) if Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+            ended => return ended,
+        }
     }
 }
 

@@ -91,13 +91,10 @@ pub(super) fn distribution(ways: &[Way]) -> Vec<String> {
     let of = |value: &dyn Fn(&Way) -> Option<f64>, pick: fn(Distribution) -> f64| {
         Distribution::of(ways.iter().filter_map(value)).map(pick)
     };
-    let rows: [(&str, fn(Distribution) -> f64); 3] =
-        [("min", |d| d.min), ("median", |d| d.median), ("max", |d| d.max)];
-    rows.iter()
-        .map(|(name, pick)| {
-            line(name, |place| of(&|way| way.to(place), *pick), |place| of(&|way| way.part(place), *pick))
-        })
-        .collect()
+    let row = |name, pick| {
+        line(name, |place| of(&|way| way.to(place), pick), |place| of(&|way| way.part(place), pick))
+    };
+    vec![row("min", |d| d.min), row("median", |d| d.median), row("max", |d| d.max)]
 }
 
 fn line(name: &str, to: impl Fn(Place) -> Option<f64>, part: impl Fn(Place) -> Option<f64>) -> String {
@@ -114,19 +111,21 @@ fn line(name: &str, to: impl Fn(Place) -> Option<f64>, part: impl Fn(Place) -> O
 mod tests {
     use super::*;
 
-    fn at(millis: i64) -> Option<Timestamp> {
-        Some(Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap())
+    fn reached(moments: &[(Place, i64)]) -> Way {
+        let at = |millis| Timestamp::from_millisecond(1_700_000_000_000 + millis).ok();
+        moments.iter().fold(Way::default(), |way, (place, millis)| way.reached(*place, at(*millis)))
     }
 
     #[test]
     fn parts_add_up_to_the_way_and_what_is_unknown_is_left_out() {
-        let way = Way::default()
-            .reached(Place::Gone, at(3000))
-            .reached(Place::Sign, at(0))
-            .reached(Place::Scrape, at(400))
-            .reached(Place::Evidence, None)
-            .reached(Place::Verdict, at(2400))
-            .reached(Place::Seen, at(2500));
+        let way = reached(&[
+            (Place::Gone, 3000),
+            (Place::Sign, 0),
+            (Place::Scrape, 400),
+            (Place::Verdict, 2400),
+            (Place::Seen, 2500),
+        ])
+        .reached(Place::Evidence, None);
         assert_eq!(way.to(Place::Seen), Some(2.5));
         assert_eq!(way.part(Place::Verdict), Some(2.0));
         assert_eq!((way.part(Place::Evidence), way.part(Place::Written)), (None, None));
@@ -139,12 +138,7 @@ mod tests {
 
     #[test]
     fn each_column_has_its_own_distribution() {
-        let way = |seen, gone| {
-            Way::default()
-                .reached(Place::Sign, at(0))
-                .reached(Place::Seen, at(seen))
-                .reached(Place::Gone, at(gone))
-        };
+        let way = |seen, gone| reached(&[(Place::Sign, 0), (Place::Seen, seen), (Place::Gone, gone)]);
         let lines = distribution(&[way(1000, 4000), way(3000, 3500), way(2000, 2500)]);
         assert_eq!(lines.len(), 3);
         assert!(lines[1].contains("2.00 s") && lines[1].contains("3.50 s"), "{}", lines[1]);

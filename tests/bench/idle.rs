@@ -62,7 +62,6 @@ pub(super) async fn run(args: &Args) -> Result<bool> {
         seen = observe(&cluster, &mut village, args) => seen,
         _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
     };
-    let struck = village.strike().await;
     let good = match seen {
         Ok(window) => report(&window, args),
         Err(error) => {
@@ -70,6 +69,7 @@ pub(super) async fn run(args: &Args) -> Result<bool> {
             false
         }
     };
+    let struck = village.strike().await;
     if let Err(error) = &struck {
         println!("DID NOT WORK: cleaning up: {error}");
     }

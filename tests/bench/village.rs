@@ -7,7 +7,11 @@ use std::{
 };
 
 use freethread_rollout::api::{ANNOTATION_COMMAND, FreeThreadRollout, Phase};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{
+    StreamExt as _, TryStreamExt as _,
+    future::{join_all, try_join_all},
+    stream,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -125,9 +129,7 @@ impl Village {
 
     /// Brings the others to where they stay for good.
     pub(super) async fn settle(&mut self) -> Result<()> {
-        for stage in &mut self.stages {
-            stage.furnish(&self.scenario).await?;
-        }
+        try_join_all(self.stages.iter_mut().map(|stage| stage.furnish(&self.scenario))).await?;
         for stage in &self.stages {
             let there = |state: &crate::world::State| {
                 let view = state.view();
@@ -176,10 +178,9 @@ impl Village {
 
     /// Removes everything.
     pub(super) async fn strike(self) -> Result<()> {
-        let mut failures = Vec::new();
-        for stage in self.stages {
-            failures.extend(stage.strike(false).await.err().map(|error| error.to_string()));
-        }
+        let struck = join_all(self.stages.into_iter().map(|stage| stage.strike(false))).await;
+        let mut failures: Vec<String> =
+            struck.into_iter().filter_map(Result::err).map(|e| e.to_string()).collect();
         let namespaces: Api<Namespace> = Api::all(self.cluster.client.clone());
         let name = &self.namespace;
         if let Some(found) = within(namespaces.get_opt(name)).await? {

@@ -139,6 +139,7 @@ pub(super) async fn flapping(ground: &mut Ground, audit: Option<&Path>) -> Resul
 
 /// Prometheus goes for a minute and comes back: a condition, and nothing else.
 pub(super) async fn prometheus_away(ground: &mut Ground) -> Result<Run> {
+    ground.play(json!({"wait": {"conditions": {"MetricsAvailable": "True"}, "within": "60s"}})).await?;
     let before = ground.status().history.len();
     let from = Instant::now();
     ground.play(json!({"scale": {"prometheus": 0}})).await?;
@@ -176,8 +177,10 @@ async fn signalled(ground: &mut Ground, case: Case, breach: &Breach, signs: Sign
     let sign = signs.first().await?;
     let way = way.reached(Place::Sign, Some(sign));
     let window = ground.stage.load.counts().await?.window;
-    let mut words = format!("{} bad of {} answers", window.failed, window.answered);
-    if let Some(bad) = window.first_bad_unix_ms.and_then(|at| Timestamp::from_millisecond(at).ok()) {
+    // A process that died gives no answer; the usual errors are answers.
+    let lost = window.pool(Pool::None);
+    let mut words = format!("{} of {} requests without an answer", lost.failed, window.answered);
+    if let Some(bad) = lost.first_bad_unix_ms.and_then(|at| Timestamp::from_millisecond(at).ok()) {
         words = format!("{words}, the first {:+.2} s from the line in the log", seconds(sign, bad));
     }
     if let (Some(finished), Some(to_zero)) = (finished, way.to(Place::Seen)) {

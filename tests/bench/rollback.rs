@@ -109,8 +109,8 @@ pub(super) async fn run(args: &Args) -> Result<bool> {
     let (mut summary, mut good) = (Vec::new(), true);
     for group in groups(args) {
         let measured = measure(&cluster, &group, args).await?;
-        for line in way::distribution(&measured.ways) {
-            println!("{line}");
+        if !measured.ways.is_empty() {
+            println!("{}", way::distribution(&measured.ways).join("\n"));
         }
         if let Some(target) = group.target.filter(|_| measured.done > 0) {
             let to_zero = Distribution::of(measured.ways.iter().filter_map(|way| way.to(Place::Seen)));

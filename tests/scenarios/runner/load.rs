@@ -39,8 +39,6 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     pub(crate) failed: u64,
     pub(crate) kept: u64,
-    /// When a request first failed, in milliseconds since the epoch.
-    pub(crate) first_bad_unix_ms: Option<i64>,
     pub(crate) pools: BTreeMap<String, PoolTally>,
 }
 

@@ -52,15 +52,7 @@ impl LogSource for Client {
     fn open(&self, request: LogRequest) -> BoxFuture<'static, Result<LogStream, LogProblem>> {
         let pods: Api<Pod> = Api::namespaced(self.clone(), &request.namespace);
         async move {
-            let params = LogParams {
-                container: Some(request.container),
-                follow: !request.previous,
-                previous: request.previous,
-                since_time: request.since,
-                tail_lines: request.previous.then_some(LAST_LINES),
-                timestamps: true,
-                ..LogParams::default()
-            };
+            let params = params(&request);
             match timeout(OPEN_WITHIN, pods.log_stream(&request.pod, &params)).await {
                 Ok(Ok(stream)) => Ok(Box::pin(stream) as LogStream),
                 Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(LogProblem::Gone),
@@ -69,5 +61,40 @@ impl LogSource for Client {
             }
         }
         .boxed()
+    }
+}
+
+fn params(request: &LogRequest) -> LogParams {
+    // The API takes whole seconds, and kube rounds to the nearest: up, the lines in between would be lost.
+    let whole = |at: Timestamp| Timestamp::from_second(at.as_second()).unwrap_or(at);
+    LogParams {
+        container: Some(request.container.clone()),
+        follow: !request.previous,
+        previous: request.previous,
+        since_time: request.since.map(whole),
+        tail_lines: request.previous.then_some(LAST_LINES),
+        timestamps: true,
+        ..LogParams::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Request;
+
+    use super::*;
+
+    #[test]
+    fn no_line_is_skipped_late_in_a_second() {
+        let request = LogRequest {
+            namespace: "n".into(),
+            pod: "p".into(),
+            container: "c".into(),
+            previous: false,
+            since: Some("2026-11-23T19:00:05.900Z".parse().unwrap()),
+        };
+        let sent = Request::new("/pods").logs("p", &params(&request)).unwrap();
+        let uri = sent.uri().to_string();
+        assert!(uri.contains("sinceTime=2026-11-23T19%3A00%3A05Z"), "{uri}");
     }
 }

@@ -143,6 +143,7 @@ struct PoolTally {
     outcomes: [[u64; 2]; Outcome::ALL.len()],
     latency: [u64; EDGES_MS.len() + 1],
     last_unix_ms: Option<u64>,
+    first_bad_unix_ms: Option<u64>,
 }
 
 impl Tally {
@@ -157,6 +158,7 @@ impl Tally {
         pool.last_unix_ms = Some(now);
         self.reconnected += u64::from(answer.reconnected);
         if answer.outcome != Outcome::Ok {
+            pool.first_bad_unix_ms.get_or_insert(now);
             self.first_bad_unix_ms.get_or_insert(now);
             self.last_bad_unix_ms = Some(now);
         }
@@ -204,6 +206,7 @@ impl PoolTally {
             "failed": self.all() - self.ok(),
             "outcomes": outcomes,
             "last_unix_ms": self.last_unix_ms,
+            "first_bad_unix_ms": self.first_bad_unix_ms,
             // Upper edges of the bucket that holds the quantile; null above the last edge.
             "latency_ms": { "p50": self.quantile(0.5), "p90": self.quantile(0.9), "p99": self.quantile(0.99) },
         })
@@ -268,6 +271,11 @@ mod tests {
         assert_eq!(seen["window"]["failed"], 1);
         assert_eq!(seen["window"]["kept"], 1);
         assert_eq!(seen["window"]["pools"]["free-threaded"]["answered"], 0);
+        assert_eq!(seen["window"]["pools"]["free-threaded"]["first_bad_unix_ms"], Value::Null);
+        assert_eq!(
+            seen["window"]["pools"]["standard"]["first_bad_unix_ms"],
+            seen["window"]["first_bad_unix_ms"]
+        );
         assert_eq!(seen["total"]["pools"]["standard"]["outcomes"]["http_error"]["kept"], 1);
         assert_eq!(counts.last(9, false).len(), 2);
         assert_eq!(counts.last(9, true).len(), 1);

@@ -47,6 +47,9 @@ pub(crate) struct Tally {
 pub(crate) struct PoolTally {
     pub(crate) answered: u64,
     pub(crate) failed: u64,
+    /// When it first failed, and when it last answered, in milliseconds since the epoch.
+    pub(crate) first_bad_unix_ms: Option<i64>,
+    pub(crate) last_unix_ms: Option<i64>,
     outcomes: BTreeMap<String, ByConnection>,
 }
 

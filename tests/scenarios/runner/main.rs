@@ -3,6 +3,8 @@
 //! A scenario is data: a folder of `tests/scenarios` with a `scenario.yaml` (see its README for the words). It is played in a namespace of its
 //! own, talks to nothing but the API server, and waits on conditions with a deadline, never on a clock.
 
+#[path = "../../bench/mod.rs"]
+mod bench;
 mod cluster;
 mod dump;
 mod examples;
@@ -25,6 +27,7 @@ use std::{
     process::ExitCode,
 };
 
+use bench::Bench;
 use clap::{Parser, builder::TypedValueParser as _};
 use cluster::Cluster;
 use futures::{StreamExt as _, stream};
@@ -46,7 +49,10 @@ const DEMO: &str = "demo";
 
 /// Plays scenarios, by name or all of them. `OPERATOR=off` plays them without an operator: then they must fail.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    bench: Option<Bench>,
     /// Folders of the scenarios. `demo` is shown while it plays.
     names: Vec<String>,
     /// All scenarios but the demo.
@@ -82,6 +88,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<bool> {
+    if let Some(bench) = &args.bench {
+        return bench.run().await;
+    }
     let known = names(&args.directory)?;
     let names: Vec<String> = if args.all {
         known.iter().filter(|name| *name != DEMO).cloned().collect()

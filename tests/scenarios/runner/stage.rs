@@ -215,7 +215,8 @@ impl Stage {
         Ok(())
     }
 
-    async fn wait_for_ready(&self, namespace: &str, name: &str, ready: i32) -> Result<()> {
+    /// Waits until the Deployment has so many ready pods.
+    pub(crate) async fn wait_for_ready(&self, namespace: &str, name: &str, ready: i32) -> Result<()> {
         let reached = |deployment: Option<&k8s_openapi::api::apps::v1::Deployment>| {
             let status = deployment.and_then(|deployment| deployment.status.as_ref());
             status.and_then(|status| status.ready_replicas).unwrap_or(0) == ready

@@ -117,6 +117,7 @@ impl Village {
                     &name,
                     "kubectl-freethread",
                     &set,
+                    false,
                 );
                 // What was not taken is given again with the next look.
                 let _ = patched.await;

@@ -13,7 +13,7 @@ scenario-images: cluster-up scenario-tools
 	tests/cluster/load-image.sh target/load-image.tar
 
 # How many play at a time.
-JOBS ?= 3
+JOBS ?= 2
 
 scenario: operator-install scenario-images ## Play the scenarios NAME="one two"; OPERATOR=off plays them without the operator
 	@test -n "$(NAME)" || { $(BIN)/examples/scenarios --list; echo 'say which: make scenario NAME=errors'; exit 2; }

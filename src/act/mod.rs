@@ -82,14 +82,13 @@ pub async fn act(
     let pool = pool.map_err(|error| ActError::Pool(Box::new(error)));
     done.pool = *pool.as_ref().unwrap_or(&false);
 
-    let raised = match (&pool, decision.target.movement, live) {
-        (Ok(false), Movement::Rise, Some(live)) => {
-            done.weight = true;
-            router.raise(&decision.target, live).await.map_err(ActError::Raise)
-        }
-        // A pool that was just written has another version than the one that was decided on: rise in the next pass.
-        _ => Ok(()),
-    };
+    // A pool that was just written has another version than the one that was decided on: rise in the next pass.
+    if let (Ok(false), Movement::Rise, Some(live)) = (&pool, decision.target.movement, live) {
+        // Refused, it is no news: step and weight were written ahead. A status written at each try would bring about the next one at
+        // once, and tell again and again of a rise that never was.
+        router.raise(&decision.target, live).await.map_err(ActError::Raise)?;
+        done.weight = true;
+    }
 
     if !edited {
         version = status::write(client, rollout, &decision.status).await?;
@@ -102,7 +101,6 @@ pub async fn act(
         tokio::spawn(async move { events::publish(&client, &rollout, &notes, &instance).await });
     }
     pool?;
-    raised?;
     if decision.pool == PoolWanted::Remove && live.is_none() && !pool::serves(scene) {
         done.released = finalizer::release(client, rollout, version).await?;
     }

@@ -292,7 +292,7 @@ pub struct VerdictStatus {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MetricStatus {
-    /// `errorRate` or `latency`.
+    /// `errors` or `latency`.
     pub name: String,
     /// Its verdict.
     pub verdict: String,

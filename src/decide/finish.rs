@@ -125,13 +125,15 @@ fn pool(name: &str, image: Option<&String>, replicas: i32, pods: &[Pod], note: O
     }
 }
 
-/// In whole percents, and the same for as long as it is about the same.
+/// In whole percents, and the same for as long as it is about the same: where all is settled, nobody waits for the last percent, and
+/// each change is a write.
 fn observed(pass: &Pass<'_>) -> Option<Percent> {
     let now = pass.input.finding.observed?;
     let before = pass.input.status.weight.observed;
+    let about = if pass.base_phase() == Phase::Progressing { 1.0 } else { 5.0 };
     Some(
         before
-            .filter(|before| (before.percent() - now.percent()).abs() <= 1.0)
+            .filter(|before| (before.percent() - now.percent()).abs() <= about)
             .unwrap_or_else(|| text::whole(now)),
     )
 }

@@ -108,11 +108,7 @@ fn crash_exit(exit: &crate::observe::Exit) -> Option<String> {
 fn crash_log(kind: &LogSignalKind) -> Option<String> {
     match kind {
         LogSignalKind::FatalError { error } => Some(format!("crashed: Fatal Python error: {error}")),
-        LogSignalKind::WorkerKilled { signal }
-            if matches!(signal.as_str(), "SIGSEGV" | "SIGABRT" | "SIGBUS" | "SIGILL") =>
-        {
-            Some(format!("lost a worker to {signal}"))
-        }
+        LogSignalKind::WorkerKilled { signal } => Some(format!("lost a worker to {signal}")),
         _ => None,
     }
 }

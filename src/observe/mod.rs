@@ -12,5 +12,5 @@ mod stores;
 
 pub use cluster::{Scene, foreign, observe};
 pub use observation::*;
-pub use pods::pod;
+pub use pods::{pod, text};
 pub use stores::{Pokes, Stores, WatchScope, start_watches};

@@ -98,8 +98,8 @@ fn trouble(pod: &KubePod, scheduled: Option<&PodCondition>) -> Option<String> {
     unready.map(|c| format!("container {} runs but is not ready", c.name))
 }
 
-/// One line, bounded.
-pub(super) fn text(text: &str) -> String {
+/// Kubernetes' words as one line, bounded.
+pub fn text(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(TEXT_LIMIT) {
         Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),

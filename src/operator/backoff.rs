@@ -31,7 +31,8 @@ impl Backoff {
         let mut rows = self.rows();
         let row = rows.entry(uid.to_owned()).or_default();
         row.failures = row.failures.saturating_add(1);
-        row.refusal = error.refusal();
+        // The first words stay: some differ with each try, and each would be another status.
+        row.refusal = error.refusal().map(|new| row.refusal.take().unwrap_or(new));
         delay(uid, row.failures, error.kind(), error.urgent())
     }
 

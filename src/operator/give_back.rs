@@ -177,10 +177,10 @@ fn none_left(seen: &Store<FreeThreadRollout>) -> bool {
     !seen.state().iter().any(|rollout| is_left(rollout))
 }
 
-/// The finalizer is on, or (somebody took it off) the attempt is not over.
+/// The finalizer is on, or (somebody took it off) the attempt is not over. What is being deleted without it waits for others.
 fn is_left(rollout: &FreeThreadRollout) -> bool {
-    let attempt =
-        rollout.status.as_ref().is_some_and(|s| s.attempt.is_some() && s.phase != Phase::RolledBack);
+    let going = rollout.metadata.deletion_timestamp.is_some();
+    let attempt = !going && rollout.status.as_ref().is_some_and(|status| !attempt_over(status));
     attempt || rollout.finalizers().iter().any(|f| f == FINALIZER)
 }
 

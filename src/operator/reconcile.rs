@@ -8,9 +8,9 @@ use kube::{Client, ResourceExt, runtime::controller::Action};
 use super::{Metrics, backoff::Backoff, evidence::Evidence, metrics::found};
 use crate::{
     act::{self, ActError, act},
-    api::{ANNOTATION_COMMAND, FINALIZER, FreeThreadRollout, Phase},
+    api::{ANNOTATION_COMMAND, FINALIZER, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
     decide::{Input, decide},
-    observe::{Stores, observe},
+    observe::{Stores, observe, text},
 };
 
 /// What a pass works with.
@@ -37,7 +37,9 @@ pub(super) async fn reconcile(
     let (began, now) = (std::time::Instant::now(), Timestamp::now());
     let deleting = rollout.metadata.deletion_timestamp.is_some();
     let leaving = deleting || context.giving_back;
-    if leaving && !rollout.finalizers().iter().any(|f| f == FINALIZER) {
+    // Without our finalizer a rollout that goes is none of ours any more; one that stays may still have a pool.
+    let over = deleting || rollout.status.as_ref().is_none_or(attempt_over);
+    if leaving && over && !rollout.finalizers().iter().any(|f| f == FINALIZER) {
         context.evidence.forget(&rollout);
         return Ok(Action::await_change());
     }
@@ -53,7 +55,8 @@ pub(super) async fn reconcile(
         observe(&rollout, &context.stores, evidence.logs(&rollout), evidence.scrape_interval_ms(&rollout));
     scene.observation.obstacles.extend(evidence.obstacle(&rollout));
     let refusal = context.backoff.refusal(&rollout.uid().unwrap_or_default());
-    scene.observation.free_threaded.trouble = scene.observation.free_threaded.trouble.or(refusal);
+    let trouble = &mut scene.observation.free_threaded.trouble;
+    *trouble = trouble.take().or(refusal.map(|words| text(&words)));
     let finding = evidence.finding(&rollout, &scene, now);
     let decision = decide(&Input {
         name: &rollout.name_any(),
@@ -88,6 +91,11 @@ pub(super) async fn reconcile(
         || decision.status.attempt.as_ref().is_some_and(|a| a.blind_since.is_some());
     let watchful = decision.status.phase == Phase::Progressing || decision.target.pods > 0 && unsettled;
     Ok(wake(decision.wake_at, watchful, now))
+}
+
+/// Whether no attempt is under way that could have traffic.
+pub(super) fn attempt_over(status: &FreeThreadRolloutStatus) -> bool {
+    status.attempt.is_none() || status.phase == Phase::RolledBack
 }
 
 /// `watchful`: something is under way that no watch may tell the end of.

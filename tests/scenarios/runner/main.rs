@@ -21,6 +21,7 @@ mod vocabulary;
 mod world;
 
 use std::{
+    cell::Cell,
     fmt::Display,
     fs,
     path::{Path, PathBuf},
@@ -120,12 +121,22 @@ async fn run(args: &Args) -> Result<bool> {
         chosen.partition(|scenario| scenario.disturbs_others() || args.jobs == 1);
     let mut passes = Vec::new();
     // Those that leave others alone play several at a time: they mostly wait.
-    let mut together = stream::iter(beside).map(|s| tell(&cluster, s, args)).buffer_unordered(args.jobs);
+    let stopped = Cell::new(false);
+    let mut together = stream::iter(beside)
+        .map(|scenario| async {
+            if stopped.get() {
+                return None;
+            }
+            let pass = tell(&cluster, scenario, args).await;
+            stopped.set(stopped.get() || pass.interrupted);
+            Some(pass)
+        })
+        .buffer_unordered(args.jobs);
     while let Some(pass) = together.next().await {
-        passes.push(pass);
+        passes.extend(pass);
     }
     for scenario in alone {
-        if passes.last().is_some_and(|pass| pass.interrupted) {
+        if passes.iter().any(|pass| pass.interrupted) {
             break;
         }
         passes.push(tell(&cluster, scenario, args).await);

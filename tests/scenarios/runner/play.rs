@@ -325,10 +325,12 @@ impl<'a> Play<'a> {
         if expected.rollout || expected.pool {
             world.until(deadline, |state| expect::gone(expected, &state.view())).await?;
         }
-        if expected.operator
-            && let Ok(name) = self.stage.cluster.operator().await
-        {
-            return Err(format!("the operator's Deployment {name} is still there").into());
+        if expected.operator {
+            match self.stage.cluster.operator().await {
+                Ok(name) => return Err(format!("the operator's Deployment {name} is still there").into()),
+                Err(error) if error.to_string().starts_with("no Deployment") => {}
+                Err(error) => return Err(error),
+            }
         }
         if expected.namespace {
             let namespaces: Api<Namespace> = Api::all(self.stage.cluster.client.clone());

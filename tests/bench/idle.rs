@@ -1,9 +1,10 @@
 //! `bench-idle`: what the operator does and takes while nothing happens to many rollouts.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
@@ -42,7 +43,9 @@ struct Window {
     requests: Requests,
     replicas: [Vec<Replica>; 2],
     queries: f64,
+    /// Rollouts that are not as they were, and what differs, by place in the status.
     changed: usize,
+    differences: BTreeMap<String, usize>,
 }
 
 /// Runs it and says whether everything worked and every target was met.
@@ -82,7 +85,7 @@ async fn observe(cluster: &Cluster, village: &mut Village, args: &Args) -> Resul
     let quiet = village.quiet(QUIET.0, QUIET.1).await?;
     println!("all are where they stay; {}", if quiet { "quiet" } else { "NOT QUIET: some still change" });
 
-    let before = village.versions().await?;
+    let before = village.rollouts().await?;
     let asked = prometheus::queries(cluster).await?;
     let audit = Audit::from_now(&args.audit)?;
     let (from, start) = (Timestamp::now(), Instant::now());
@@ -91,19 +94,20 @@ async fn observe(cluster: &Cluster, village: &mut Village, args: &Args) -> Resul
     tokio::time::sleep_until(start + Duration::from_mins(args.minutes)).await;
     let to = Timestamp::now();
     let queries = prometheus::queries(cluster).await? - asked;
-    let after = village.versions().await?;
+    let after = village.rollouts().await?;
     Ok(Window {
         minutes: start.elapsed().as_secs_f64() / 60.0,
         requests: audit::requests(&audit.read()?, from, to),
         replicas: [before_replicas, replicas(cluster).await?],
         queries,
-        changed: after.iter().filter(|(name, version)| before.get(*name) != Some(*version)).count(),
+        changed: after.iter().filter(|(name, seen)| before.get(*name) != Some(*seen)).count(),
+        differences: differences(&before, &after),
     })
 }
 
 /// Prints the window and says whether the targets are met.
 fn report(window: &Window, args: &Args) -> bool {
-    let Window { minutes, requests, replicas: [before, replicas], queries, changed } = window;
+    let Window { minutes, requests, replicas: [before, replicas], queries, changed, differences } = window;
     println!("\nin {minutes:.1} minutes");
     println!("  lease            {} requests", requests.lease);
     println!("  watches          {} opened", requests.watches);
@@ -111,6 +115,9 @@ fn report(window: &Window, args: &Args) -> bool {
         println!("  OTHER            {count} x {kind}");
     }
     println!("  rollouts         {changed} changed");
+    for (what, count) in differences {
+        println!("                   {count} x {what}");
+    }
     let per_rollout = if args.hybrid == 0 { 0.0 } else { queries / minutes / args.hybrid as f64 };
     println!(
         "  Prometheus       {:.0} queries a minute, {per_rollout:.0} for each rollout in Hybrid",
@@ -139,4 +146,44 @@ fn report(window: &Window, args: &Args) -> bool {
 async fn replicas(cluster: &Cluster) -> Result<Vec<Replica>> {
     let pods: Vec<String> = cluster.operator_pods().await?.iter().map(ResourceExt::name_any).collect();
     memory::replicas(&pods)
+}
+
+/// What differs in the status of the rollouts, counted by its place, with the values where they are words.
+fn differences(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> BTreeMap<String, usize> {
+    let mut differences = BTreeMap::new();
+    for (name, now) in after {
+        let then = &before.get(name).unwrap_or(&Value::Null)["status"];
+        for operation in json_patch::diff(then, &now["status"]).0 {
+            let path = operation.path();
+            let word = |of: &Value| match of.pointer(path.as_str()) {
+                Some(Value::String(text)) if !text.contains(' ') && !path.as_str().ends_with("Time") => {
+                    text.clone()
+                }
+                Some(_) => "...".into(),
+                None => "nothing".into(),
+            };
+            let what = format!("{path}: {} -> {}", word(then), word(&now["status"]));
+            *differences.entry(what).or_default() += 1;
+        }
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_differs_is_counted_by_place() {
+        let rollouts = |overall: &str, sentence: &str| {
+            let seen = json!({"status": {"verdict": {"overall": overall, "sentence": sentence}}});
+            BTreeMap::from([("a".to_owned(), seen.clone()), ("b".to_owned(), seen)])
+        };
+        let found = differences(&rollouts("Unknown", "39 of 300"), &rollouts("Clear", "300 of 300"));
+        let expected = [("/verdict/overall: Unknown -> Clear", 2), ("/verdict/sentence: ... -> ...", 2)];
+        assert_eq!(found, expected.map(|(what, count)| (what.to_owned(), count)).into());
+        assert!(differences(&rollouts("Clear", "x"), &rollouts("Clear", "x")).is_empty());
+    }
 }

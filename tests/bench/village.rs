@@ -135,7 +135,12 @@ impl Village {
             let there = |state: &crate::world::State| {
                 let view = state.view();
                 let seen = format!("{:?} ({:?}): {}", view.phase, view.reason, view.message);
-                if view.phase == Phase::Hybrid { Ok(seen) } else { Err(seen) }
+                // After the last step evidence starts anew, once: at rest is who is clear again.
+                let mut guarded =
+                    state.timeline.iter().skip_while(|moment| moment.view.phase != Phase::Hybrid);
+                let anew = guarded.any(|moment| moment.view.verdict.as_deref() == Some("Unknown"));
+                let rests = view.phase == Phase::Hybrid && anew && view.verdict.as_deref() == Some("Clear");
+                if rests { Ok(seen) } else { Err(format!("{seen} (verdict {:?})", view.verdict)) }
             };
             stage.world.until(Instant::now() + PATIENCE, there).await?;
         }
@@ -145,10 +150,10 @@ impl Village {
     /// Waits until no rollout has changed for so long; `false` when that did not happen within the patience.
     pub(super) async fn quiet(&self, long: Duration, patience: Duration) -> Result<bool> {
         let deadline = Instant::now() + patience;
-        let (mut last, mut since) = (self.versions().await?, Instant::now());
+        let (mut last, mut since) = (self.rollouts().await?, Instant::now());
         while Instant::now() < deadline {
             tokio::time::sleep(LOOK).await;
-            let now = self.versions().await?;
+            let now = self.rollouts().await?;
             if now != last {
                 (last, since) = (now, Instant::now());
             } else if since.elapsed() >= long {
@@ -158,17 +163,17 @@ impl Village {
         Ok(false)
     }
 
-    /// Resource versions of all rollouts, by namespace and name.
-    pub(super) async fn versions(&self) -> Result<BTreeMap<String, String>> {
-        let mut versions = BTreeMap::new();
+    /// All rollouts' status and resource version, by namespace and name.
+    pub(super) async fn rollouts(&self) -> Result<BTreeMap<String, Value>> {
+        let mut found = BTreeMap::new();
         let namespaces = self.stages.iter().map(|stage| &stage.namespace).chain([&self.namespace]);
         for namespace in namespaces {
             for rollout in self.list(namespace).await? {
-                let version = rollout.resource_version().unwrap_or_default();
-                versions.insert(format!("{namespace}/{}", rollout.name_any()), version);
+                let seen = json!({"resourceVersion": rollout.resource_version(), "status": rollout.status});
+                found.insert(format!("{namespace}/{}", rollout.name_any()), seen);
             }
         }
-        Ok(versions)
+        Ok(found)
     }
 
     async fn list(&self, namespace: &str) -> Result<Vec<FreeThreadRollout>> {

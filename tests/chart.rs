@@ -167,7 +167,7 @@ fn numbers_as_floats(value: &Value) -> Value {
 
 /// Every right of the operator: (group, resource, verb).
 fn allowed() -> BTreeSet<(&'static str, &'static str, &'static str)> {
-    let read = ["get", "list", "watch"];
+    let read = ["list", "watch"];
     let mut all = BTreeSet::new();
     for (group, resource) in [
         ("freethreading.dev", "freethreadrollouts"),

@@ -329,8 +329,12 @@ pub struct DriftStatus {
     pub count: i32,
     /// Field manager of the last edit.
     pub manager: String,
-    /// When.
+    /// When it was counted.
     pub at: MicroTime,
+    /// When the last edit of the pod template was made, as the API server says: the same one counts once, however long it takes to put
+    /// it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_at: Option<MicroTime>,
 }
 
 /// The end of a pod's log.

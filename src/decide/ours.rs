@@ -81,9 +81,13 @@ fn before_last(pass: &Pass<'_>) -> i32 {
     changes.iter().rev().nth(1).and_then(|change| change.pods).unwrap_or(0)
 }
 
-/// Putting back takes a moment: within it the same edit is seen again.
+/// Putting back takes a moment, or longer where it is refused: until then the same edit is seen again.
 fn just_counted(pass: &Pass<'_>, by: &str) -> bool {
+    let edited_at = pass.live().and_then(|live| live.edited_at);
     pass.next.drift.as_ref().is_some_and(|drift| {
+        if let (Some(counted), Some(seen)) = (&drift.edited_at, edited_at) {
+            return drift.manager == by && counted.0 == seen;
+        }
         let since = pass.now().duration_since(drift.at.0);
         drift.manager == by && since >= SignedDuration::ZERO && since < SignedDuration::from_secs(2)
     })
@@ -92,7 +96,8 @@ fn just_counted(pass: &Pass<'_>, by: &str) -> bool {
 fn count(pass: &mut Pass<'_>, by: &str, what: &str) {
     let count = pass.next.drift.as_ref().map_or(0, |drift| drift.count).saturating_add(1);
     let at: MicroTime = pass.stamp();
-    pass.next.drift = Some(DriftStatus { count, manager: by.to_owned(), at });
+    let edited_at = pass.live().and_then(|live| live.edited_at).map(MicroTime);
+    pass.next.drift = Some(DriftStatus { count, manager: by.to_owned(), at, edited_at });
     if count < CONTESTED {
         let times = if count == 1 { "once".into() } else { format!("{count} times") };
         let message = format!("{what}: put back ({times} in this attempt)");

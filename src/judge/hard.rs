@@ -14,6 +14,8 @@ const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 const LEAST: usize = 3;
 /// ... and this many times as often per pod-hour.
 const TIMES: f64 = 3.0;
+/// Signals that a broken program gets; the others are sent to stop one.
+const FATAL: [&str; 7] = ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS"];
 /// A pod younger than this may still be on its way to ready: a replacement is no signal.
 const STARTING: SignedDuration = SignedDuration::from_secs(60);
 
@@ -108,7 +110,9 @@ fn crash_exit(exit: &crate::observe::Exit) -> Option<String> {
 fn crash_log(kind: &LogSignalKind) -> Option<String> {
     match kind {
         LogSignalKind::FatalError { error } => Some(format!("crashed: Fatal Python error: {error}")),
-        LogSignalKind::WorkerKilled { signal } => Some(format!("lost a worker to {signal}")),
+        LogSignalKind::WorkerKilled { signal } if FATAL.contains(&signal.as_str()) => {
+            Some(format!("lost a worker to {signal}"))
+        }
         _ => None,
     }
 }

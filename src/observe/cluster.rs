@@ -188,27 +188,32 @@ fn route(standard: Option<&StandardPool>, live: Option<&Deployment>, ours: &[Pod
 
 fn live_pool(deployment: &Deployment) -> LivePool {
     let annotation = |name: &str| deployment.annotations().get(name);
+    let editor = other_owner(deployment, OWNS_TEMPLATE);
     LivePool {
         uid: deployment.uid().unwrap_or_default(),
         resource_version: deployment.resource_version().unwrap_or_default(),
         template_hash: annotation(ANNOTATION_TEMPLATE_HASH).cloned().unwrap_or_default(),
         rollback: annotation(ANNOTATION_ROLLBACK).and_then(|json| serde_json::from_str(json).ok()),
         deleting: deployment.metadata.deletion_timestamp.is_some(),
-        edited_by: other_owner(deployment, OWNS_TEMPLATE),
-        scaled_by: other_owner(deployment, OWNS_REPLICAS),
+        edited_by: editor.map(manager),
+        edited_at: editor.and_then(|entry| entry.time.as_ref()).map(|time| time.0),
+        scaled_by: other_owner(deployment, OWNS_REPLICAS).map(manager),
     }
 }
 
+fn manager(entry: &ManagedFieldsEntry) -> String {
+    entry.manager.clone().unwrap_or_else(|| "someone".into())
+}
+
 /// Somebody else who owns what is ours: an edit, whether it changed a value or added one.
-fn other_owner(deployment: &Deployment, what: &str) -> Option<String> {
+fn other_owner<'a>(deployment: &'a Deployment, what: &str) -> Option<&'a ManagedFieldsEntry> {
     let owns = |entry: &&ManagedFieldsEntry| {
         let fields = entry.fields_v1.as_ref();
         foreign(entry) && fields.is_some_and(|fields| fields.0.pointer(what).is_some())
     };
     let all = deployment.managed_fields().iter();
     // Of several the last one: it made the value that is there.
-    let last = all.filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
-    Some(last.manager.clone().unwrap_or_else(|| "someone".into()))
+    all.filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
 }
 
 /// Whether an entry of an object's managed fields is somebody else's.

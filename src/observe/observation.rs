@@ -73,6 +73,9 @@ pub struct LivePool {
     pub deleting: bool,
     /// Field manager that changed what is ours, if somebody did.
     pub edited_by: Option<String>,
+    /// When it did, to the second; `None` where the API server does not say.
+    #[serde(default)]
+    pub edited_at: Option<Timestamp>,
     /// Field manager that owns the replicas beside or instead of the router's, if somebody does.
     #[serde(default)]
     pub scaled_by: Option<String>,

@@ -23,10 +23,10 @@ use super::{
     backoff::Backoff,
     evidence::Evidence,
     place::{RETRY, client, hand_over},
-    reconcile::{Context, failed, reconcile},
+    reconcile::{Context, attempt_over, failed, reconcile},
 };
 use crate::{
-    api::{FINALIZER, FreeThreadRollout, Phase, Span},
+    api::{FINALIZER, FreeThreadRollout, Span},
     observe::{Pokes, Stores, WatchScope, prometheus::HttpSource, start_watches},
 };
 

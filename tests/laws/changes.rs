@@ -6,7 +6,7 @@ use freethread_rollout::{
     judge::FindingKind,
     observe::{LogTail, RollbackNote},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     tables::{condition, pass, settle, states, until, world},
@@ -143,6 +143,21 @@ fn scaled_by_someone_else_comes_back() {
     assert_eq!(decision.status.drift.as_ref().unwrap().count, 2);
     until(&mut world, Reason::Holding);
     assert_eq!(world.written(), 1);
+}
+
+#[test]
+fn one_edit_counts_once_however_long_it_takes_to_put_it_back() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    for (edit, count) in [(world.now, 1), (world.now + SignedDuration::from_secs(60), 2)] {
+        for _ in 0..4 {
+            // The API server refuses: it stays as it is.
+            let live = world.live.as_mut().unwrap();
+            (live.edited_by, live.edited_at) = (Some("kubectl-edit".into()), Some(edit));
+            assert_eq!(pass(&mut world).status.drift.unwrap().count, count);
+            world.tick(10_000);
+        }
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(crate) struct Live {
     pub(crate) rollback: Option<RollbackNote>,
     pub(crate) deleting: bool,
     pub(crate) edited_by: Option<String>,
+    pub(crate) edited_at: Option<Timestamp>,
     pub(crate) scaled_by: Option<String>,
 }
 
@@ -176,6 +177,7 @@ impl World {
                     rollback: live.rollback.clone(),
                     deleting: live.deleting,
                     edited_by: live.edited_by.clone(),
+                    edited_at: live.edited_at,
                     scaled_by: live.scaled_by.clone(),
                 }),
                 wanted_hash: self.wanted_hash(),
@@ -240,6 +242,7 @@ impl World {
                     rollback: None,
                     deleting: false,
                     edited_by: None,
+                    edited_at: None,
                     scaled_by: None,
                 };
                 let live = self.live.get_or_insert(fresh);

@@ -54,21 +54,21 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 # The rollouts: the finalizer in their metadata, and their status.
 - apiGroups: [freethreading.dev]
   resources: [freethreadrollouts]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [freethreading.dev]
   resources: [freethreadrollouts/status]
   verbs: [patch]
 # The standard pool is read; the free-threaded pool is a Deployment of ours.
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [list, watch, create, patch, delete]
 # Pods that an orphaning deletion of our Deployment left behind, by the label of the rollout.
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [deletecollection]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # A GIL that came back, a dead worker: only the log shows it.
 - apiGroups: [""]
   resources: [pods/log]
@@ -76,11 +76,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 # Which Services select the pools, and whether another tool manages them.
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # Autoscalers that count our pods are named in the status.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

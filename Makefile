@@ -34,8 +34,8 @@ lint: ## Formatting, clippy, licences and bans
 	test -x $(DENY)/bin/cargo-deny || cargo install --quiet --locked --root $(DENY) cargo-deny@$(notdir $(DENY))
 	PATH=$(DENY)/bin:$$PATH cargo deny check bans licenses sources
 
-unit: ## The fast tests: no cluster
-	cargo test $(CARGO_FLAGS)
+unit: ## The fast tests: no cluster; the chart's with a helm of our own
+	HELM="$${HELM:-$$(tests/cluster/build.sh helm)/helm}" cargo test $(CARGO_FLAGS)
 
 test: unit ## Fast tests, then the scenarios healthy, errors, gil-returns and delete on a real cluster
 	$(MAKE) scenario NAME="healthy errors gil-returns delete"

@@ -2,7 +2,7 @@
 //!
 //! 1. The weight, if it falls: alone, first, unconditional.
 //! 2. The pool.
-//! 3. The weight, if it rises: only if nothing before it failed.
+//! 3. The weight, if it rises: only if nothing before it failed. Refused, it ends the pass: nothing has happened that could be told.
 //! 4. The status, with the sentence; then the events. Neither stops 1 to 3.
 //!
 //! One exception, which delays nothing that falls: somebody's edit of our pool is counted in the status before it is put back.

@@ -14,13 +14,15 @@ scenario-images: cluster-up scenario-tools
 
 # How many play at a time.
 JOBS ?= 2
+# AGAIN=1 plays what failed once more, alone, and says so.
+AGAIN ?=
 
 scenario: operator-install scenario-images ## Play the scenarios NAME="one two"; OPERATOR=off plays them without the operator
 	@test -n "$(NAME)" || { $(BIN)/examples/scenarios --list; echo 'say which: make scenario NAME=errors'; exit 2; }
-	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) $(NAME)
+	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) $(if $(AGAIN),--again) $(NAME)
 
 scenarios: operator-install scenario-images ## Play all scenarios
-	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) --all
+	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) $(if $(AGAIN),--again) --all
 
 demo: operator-install scenario-images ## Steps up live, then 20 % errors in the free-threaded pool, and the way back
 	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios demo

@@ -65,6 +65,9 @@ struct Args {
     /// How many play at a time; those that touch what all share (operator, Prometheus) play alone.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8).map(usize::from))]
     jobs: usize,
+    /// Play what failed once more, alone, at the end: for machines that others use too. What failed first is told in any case.
+    #[arg(long)]
+    again: bool,
     /// Keep the namespaces.
     #[arg(long)]
     keep: bool,
@@ -141,16 +144,31 @@ async fn run(args: &Args) -> Result<bool> {
         }
         passes.push(tell(&cluster, scenario, args).await);
     }
-    let failed = passes.iter().filter(|pass| !pass.passed).count();
+    let first: Vec<String> = passes.iter().filter_map(|pass| pass.failed.clone()).collect();
+    let mut failed = first.len();
+    if args.again && !passes.iter().any(|pass| pass.interrupted) {
+        // One that fails again, alone, fails. One that does not is told all the same, with what it failed of.
+        for pass in passes.iter_mut().filter(|pass| pass.failed.is_some()) {
+            let Some(scenario) = scenarios.iter().find(|scenario| scenario.name == pass.name) else { continue };
+            *pass = tell(&cluster, scenario, args).await;
+            failed -= usize::from(pass.failed.is_none());
+        }
+    }
     if names.len() > 1 {
-        println!("{} passed, {failed} failed", passes.len() - failed);
+        // At the end once more: of a long output often only the end is kept.
+        let again = first.len() - failed;
+        let again = if again > 0 { format!(" ({again} of them only when played again)") } else { String::new() };
+        println!("\n{} passed{again}, {failed} failed", passes.len() - failed);
+        first.iter().for_each(|line| println!("{line}"));
     }
     Ok(failed == 0)
 }
 
 /// How it went.
 struct Told {
-    passed: bool,
+    name: String,
+    /// What failed, in a line.
+    failed: Option<String>,
     interrupted: bool,
 }
 
@@ -160,11 +178,12 @@ async fn tell(cluster: &Cluster, scenario: &Scenario, args: &Args) -> Told {
     match perform(cluster, scenario, args).await {
         Ok(measured) => {
             println!("{line}: PASS {measured}");
-            Told { passed: true, interrupted: false }
+            Told { name: scenario.name.clone(), failed: None, interrupted: false }
         }
         Err(Failed { why, interrupted }) => {
-            println!("{line}: FAIL {why}");
-            Told { passed: false, interrupted }
+            let line = format!("{line}: FAIL {why}");
+            println!("{line}");
+            Told { name: scenario.name.clone(), failed: Some(line), interrupted }
         }
     }
 }

@@ -8,7 +8,7 @@ use futures::{StreamExt, future};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
     runtime::{
         Controller, WatchStreamExt, controller,
         reflector::{self, Store},
@@ -16,7 +16,10 @@ use kube::{
     },
 };
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 
 use super::{
     Metrics, Place, RunError,
@@ -95,7 +98,12 @@ pub async fn give_back(args: GiveBackArgs) -> Result<(), GiveBackError> {
     let operator: Api<Deployment> = Api::namespaced(client.clone(), &args.place.namespace);
 
     let doing = Cell::new("stopping the operator");
+    let (all_is_back, back) = oneshot::channel();
     let work = async {
+        if no_resource(&scope.api::<FreeThreadRollout>(client.clone())).await {
+            tracing::info!("there is no FreeThreadRollout resource (any more): nothing is left to give back");
+            return Ok(());
+        }
         stop(&operator, &args.deployment).await?;
         doing.set("waiting for the leader lease");
         let all_back = async {
@@ -103,8 +111,14 @@ pub async fn give_back(args: GiveBackArgs) -> Result<(), GiveBackError> {
             stores.ready().await;
             tracing::info!(rollouts = stores.rollouts.state().len(), "giving all traffic back");
             give_all_back(&client, &scope, &stores, &pokes, &args.place.instance).await;
+            let _ = all_is_back.send(());
+            // The lease stays ours until it runs out: an operator that somebody starts again would begin anew before it is removed.
+            future::pending::<()>().await;
         };
-        election.with_lease(Box::pin(all_back)).await.ok_or(GiveBackError::Run(RunError::LeaseLost))
+        tokio::select! {
+            _ = election.with_lease(Box::pin(all_back)) => Err(GiveBackError::Run(RunError::LeaseLost)),
+            _ = back => Ok(()),
+        }
     };
     let unfinished = |why: &str| {
         let left = words(&stores.rollouts.state());
@@ -128,6 +142,13 @@ pub async fn give_back(args: GiveBackArgs) -> Result<(), GiveBackError> {
         tracing::error!(%error, hint, "the operator does not run again, and nobody watches what is left");
     }
     ended
+}
+
+/// Whether the resource itself is gone, and with it everything that could be given back.
+async fn no_resource(rollouts: &Api<FreeThreadRollout>) -> bool {
+    let one = ListParams::default().limit(1);
+    let answer = tokio::time::timeout(PATIENCE, rollouts.list_metadata(&one)).await;
+    matches!(answer, Ok(Err(kube::Error::Api(status))) if status.code == 404)
 }
 
 /// The operator's passes, with everything on its way back, until nothing is left.
@@ -164,6 +185,8 @@ async fn nothing_left(rollouts: Api<FreeThreadRollout>) {
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => listed |= matches!(event, watcher::Event::InitDone),
+            // Somebody removed the resource meanwhile, and with it every rollout.
+            Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 404 => return,
             // The watcher reconnects by itself, with backoff.
             Err(error) => tracing::warn!(%error, "watch interrupted"),
         }

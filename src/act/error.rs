@@ -53,17 +53,31 @@ impl ActError {
         matches!(self, Self::Lower(_))
     }
 
-    /// What the API server has against our pool, in its words: a quota, an admission policy. Nothing for what may pass by itself.
+    /// What the API server has against what we do with our pool, in its words: a quota, an admission policy. Nothing for what may pass by
+    /// itself, and nothing for writes about the rollout.
     pub fn refusal(&self) -> Option<String> {
-        match self {
-            Self::Pool(error) => match (error.kind(), &**error) {
-                (Kind::Dependency, Self::Api { source, .. }) => match &**source {
-                    kube::Error::Api(status) => Some(status.message.clone()),
-                    _ => None,
-                },
-                _ => None,
-            },
+        let error = match self {
+            Self::Pool(error) => error,
+            other => other,
+        };
+        let source = match (self, error) {
+            (Self::Pool(_), Self::Api { source, .. })
+            | (Self::Lower(RouteError::Api { source, .. }) | Self::Raise(RouteError::Api { source, .. }), _) => source,
+            _ => return None,
+        };
+        match &**source {
+            kube::Error::Api(status) if self.kind() == Kind::Dependency => Some(status.message.clone()),
             _ => None,
+        }
+    }
+
+    /// What could not be done, for people.
+    pub fn doing(&self) -> &'static str {
+        match self {
+            Self::Lower(_) => "the weight cannot be lowered",
+            Self::Raise(_) => "the weight cannot be raised",
+            Self::Pool(_) => "the free-threaded pool cannot be written",
+            Self::Api { .. } | Self::Timeout { .. } => "the rollout cannot be written",
         }
     }
 

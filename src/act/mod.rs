@@ -13,11 +13,13 @@ mod finalizer;
 mod pool;
 mod status;
 
+use std::sync::Arc;
+
 use kube::{Client, ResourceExt};
 
 use crate::{
-    api::FreeThreadRollout,
-    decide::{Decision, Movement, PoolWanted},
+    api::{FreeThreadRollout, Reason},
+    decide::{Decision, Movement, Note, PoolWanted},
     observe::Scene,
     route::{PodCount, Router},
 };
@@ -37,6 +39,34 @@ pub struct Done {
     pub status: bool,
     /// The finalizer was removed: the rollout is over.
     pub released: bool,
+}
+
+/// Tell people that the API server refuses a write of our pool: where the weight itself is refused the pass ends before its status. On its
+/// own and without an answer, because the next try comes first; `event`: also as an event.
+pub fn tell_refused(
+    client: &Client,
+    rollout: &Arc<FreeThreadRollout>,
+    error: &ActError,
+    words: &str,
+    event: bool,
+    instance: &str,
+) {
+    let message = format!("{}, it is tried again: {words}", error.doing());
+    // A pass whose pool is refused writes its status all the same, and says it there.
+    let weight = matches!(error, ActError::Lower(_) | ActError::Raise(_));
+    let status = weight.then(|| status::with_refusal(rollout, &message, jiff::Timestamp::now())).flatten();
+    let (client, rollout, instance) = (client.clone(), rollout.clone(), instance.to_owned());
+    tokio::spawn(async move {
+        if let Some(status) = status
+            && let Err(error) = status::write(&client, &rollout, &status).await
+        {
+            tracing::debug!(%error, "refusal not told");
+        }
+        if event {
+            let note = Note { warning: true, reason: Reason::WriteRefused, message };
+            events::publish(&client, &rollout, &[note], &instance).await;
+        }
+    });
 }
 
 /// Carry out `decision`.

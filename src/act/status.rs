@@ -1,5 +1,6 @@
 //! Writing the status: only when something changed, and only on top of the status that was decided on.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -34,4 +35,27 @@ pub(super) async fn write(
         bounded("writing the status", api.patch_status(&rollout.name_any(), &params, &Patch::Apply(&body)))
             .await?;
     Ok(written.resource_version())
+}
+
+/// The status as it is, but `PoolAvailable` says what the API server refuses. `None` where it says so already.
+pub(super) fn with_refusal(
+    rollout: &FreeThreadRollout,
+    message: &str,
+    now: jiff::Timestamp,
+) -> Option<FreeThreadRolloutStatus> {
+    let mut status = rollout.status.clone()?;
+    let new = Condition {
+        type_: "PoolAvailable".into(),
+        status: "False".into(),
+        reason: "Refused".into(),
+        message: message.to_owned(),
+        observed_generation: rollout.metadata.generation,
+        last_transition_time: Time(now),
+    };
+    match status.conditions.iter_mut().find(|old| old.type_ == new.type_) {
+        Some(old) if old.reason == new.reason && old.message == new.message => return None,
+        Some(old) => *old = new,
+        None => status.conditions.push(new),
+    }
+    Some(status)
 }

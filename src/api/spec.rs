@@ -49,7 +49,7 @@ pub struct FreeThreadRolloutSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("workloadRef is immutable: delete this rollout (traffic goes back first) and create another"))]
     pub workload_ref: WorkloadRef,
 
-    /// `Active` (default) moves traffic. `Observe` does everything else (it keeps the pool's manifest checked, judges what there is,
+    /// `Active` (default) moves traffic. `Observe` does everything else (it builds the pool, at 0, judges what there is,
     /// says what it would have done) and moves none. Changing it to `Observe` gives all traffic back.
     #[serde(default)]
     pub mode: Mode,

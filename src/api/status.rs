@@ -135,6 +135,8 @@ pub enum Reason {
     PoolDeleted,
     /// Our pool is edited again and again by someone else.
     PoolContested,
+    /// The API server refuses a write of the pool or of its weight.
+    WriteRefused,
     /// All steps are done.
     Completed,
     /// The comparison of errors found a regression.
@@ -335,6 +337,9 @@ pub struct DriftStatus {
     /// it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edited_at: Option<MicroTime>,
+    /// When what is contested was last put back: that happens at most every 30 seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_back_at: Option<MicroTime>,
 }
 
 /// The end of a pod's log.

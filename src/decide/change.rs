@@ -14,7 +14,7 @@ pub(super) fn standard_changed(name: &str) -> String {
     format!("the pod template of Deployment {name} changed")
 }
 
-/// Restart (traffic back first, then a new attempt), hold, or only fresh evidence.
+/// Restart (traffic back first, then a new attempt), or only fresh evidence.
 pub(super) fn changed(pass: &mut Pass<'_>) -> ControlFlow<()> {
     let (Some(standard), Some(attempt)) = (pass.standard(), pass.next.attempt.as_ref()) else {
         return Continue(());
@@ -28,8 +28,6 @@ pub(super) fn changed(pass: &mut Pass<'_>) -> ControlFlow<()> {
         start_again(pass, Reason::StandardChanged, &standard_changed(&standard.name));
     } else if attempt.spec_hash != wanted {
         fresh_evidence(pass, &wanted);
-    } else if template {
-        hold(pass, &standard_changed(&standard.name));
     } else {
         return Continue(());
     }
@@ -86,10 +84,28 @@ fn fresh_evidence(pass: &mut Pass<'_>, wanted: &str) {
     pass.wake(pass.now());
 }
 
-/// Everything stays, nothing rises, until a person retries.
-fn hold(pass: &mut Pass<'_>, why: &str) {
-    step::stay(pass);
-    let message = format!("{why} and spec.onStandardChange says Hold: the weight stays, nothing rises");
+/// The standard template is another one and the spec says that our pool stays as it was. That template is nowhere any more: what
+/// others change of our pool cannot be put back.
+pub(super) fn holds(pass: &Pass<'_>) -> bool {
+    let (Some(standard), Some(attempt)) = (pass.standard(), pass.next.attempt.as_ref()) else { return false };
+    pass.input.spec.on_standard_change == OnStandardChange::Hold
+        && attempt.standard_hash != standard.template_hash
+}
+
+/// Everything stays, nothing rises, until a person retries; a pool that others changed meanwhile gets no traffic.
+pub(super) fn held(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let Some(standard) = pass.standard().filter(|_| holds(pass)) else { return Continue(()) };
+    let why = standard_changed(&standard.name);
+    let edited = pass.live().and_then(|live| live.edited_by.clone());
+    let message = if let Some(by) = edited {
+        pass.reset_steps();
+        let name = &pass.input.observation.free_threaded.name;
+        format!("{why}, and {by} changed Deployment {name}: it is not the pool that was judged, traffic goes back")
+    } else {
+        step::stay(pass);
+        format!("{why} and spec.onStandardChange says Hold: the weight stays, nothing rises")
+    };
     pass.say(Phase::Paused, Reason::StandardChanged, message);
     pass.expect(format!("a person retries: kubectl freethread retry {}", pass.input.name), None);
+    Break(())
 }

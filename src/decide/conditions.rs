@@ -116,7 +116,9 @@ fn pool_available(pass: &Pass<'_>, target: i32) -> Said {
                 pass.trouble().map(|trouble| format!(": {trouble}")).unwrap_or_default()
             ),
         ),
-        Some(_) if target == 0 => said("PoolAvailable", Some(true), "NoPodsWanted", "no pods are wanted"),
+        Some(_) if target == 0 => {
+            said("PoolAvailable", Some(true), "NoPodsWanted", format!("no pods are wanted{}", pass.refused()))
+        }
         Some(_) if enough => said(
             "PoolAvailable",
             Some(true),

@@ -31,11 +31,11 @@ pub(super) fn giving_back(pass: &mut Pass<'_>) -> ControlFlow<()> {
 }
 
 fn going(pass: &mut Pass<'_>) {
-    pass.say(
-        pass.next.phase,
-        Reason::Uninstalled,
-        "the operator is being uninstalled: traffic goes back first, then the pool goes",
+    let message = format!(
+        "the operator is being uninstalled: traffic goes back first, then the pool goes{}",
+        pass.refused()
     );
+    pass.say(pass.next.phase, Reason::Uninstalled, message);
 }
 
 /// Nothing that a later installation could take for a pool that somebody deleted, or for evidence about a pool that it never ran.

@@ -121,18 +121,21 @@ fn standard_ready(pass: &Pass<'_>) -> Option<Stop> {
 }
 
 /// From zero only on the pool as it should be; one that has traffic was that when it got it. What others changed is put back first.
-fn pool_built(pass: &Pass<'_>) -> Option<Stop> {
+pub(super) fn built(pass: &Pass<'_>) -> bool {
     let wanted = &pass.input.observation.free_threaded.wanted_hash;
-    let built = pass.live().is_some_and(|live| {
+    pass.live().is_some_and(|live| {
         !live.deleting && live.edited_by.is_none() && (pass.written() > 0 || live.template_hash == *wanted)
-    });
-    if built {
+    })
+}
+
+fn pool_built(pass: &Pass<'_>) -> Option<Stop> {
+    if built(pass) {
         return None;
     }
     let name = &pass.input.observation.free_threaded.name;
     let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
     let message = format!("the free-threaded pool {name} is being built{trouble}");
-    Some(Stop::new(Reason::WaitingForPods, message, "the free-threaded pool exists"))
+    Some(before_deadline(pass, Stop::new(Reason::WaitingForPods, message, "the free-threaded pool exists")))
 }
 
 fn overshoot_consent(pass: &Pass<'_>) -> Option<Stop> {
@@ -165,14 +168,17 @@ fn applied(pass: &Pass<'_>) -> Option<Stop> {
     }
     let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
     let message = format!("{serving} of {written} pods serve{trouble}");
-    let stop = Stop::new(Reason::WaitingForPods, message, "the pods become ready");
-    // Only a step under way ends at a deadline; see `step`.
-    let deadline = pass.next.attempt.as_ref().and_then(|attempt| attempt.waiting_since.clone());
-    match deadline.map(|since| after(since.0, pass.input.spec.progress_deadline)) {
+    Some(before_deadline(pass, Stop::new(Reason::WaitingForPods, message, "the pods become ready")))
+}
+
+/// Only a step under way ends at a deadline; see `step`.
+fn before_deadline(pass: &Pass<'_>, stop: Stop) -> Stop {
+    let since = pass.next.attempt.as_ref().and_then(|attempt| attempt.waiting_since.clone());
+    match since.map(|since| after(since.0, pass.input.spec.progress_deadline)) {
         Some(at) if super::step::deadline_counts(pass) => {
-            Some(Stop { next: "rolled back, unless the pods are ready".into(), ..stop.until(at) })
+            Stop { next: "rolled back, unless the pods are ready".into(), ..stop.until(at) }
         }
-        _ => Some(stop),
+        _ => stop,
     }
 }
 

@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 
 pub use decision::*;
 pub use guards::Guards;
-pub use hash::{hash, spec_hash};
+pub use hash::spec_hash;
 pub use reach::{Reach, reach};
 
 use pass::Pass;
@@ -45,9 +45,10 @@ const RULES: &[Rule] = &[
     // What people say, then what became of the world.
     commands::running,
     rules::blind,
-    change::changed,
     ours::deleted,
+    change::changed,
     ours::drift,
+    change::held,
     // The way up.
     step::step,
 ];

@@ -5,11 +5,13 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::{Note, PoolWanted, finish::record_weight, pass::Pass, step};
+use super::{Note, PoolWanted, change, finish::record_weight, pass::Pass, step};
 use crate::api::{DriftStatus, Phase, Reason};
 
 /// From this edit in one attempt on it is a contest.
 const CONTESTED: i32 = 3;
+/// What is contested is put back only so often: two that undo each other at once would do it for ever.
+const CONTEST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 
 /// Someone deleted our pool: restored at weight 0, and a person says how to go on.
 pub(super) fn deleted(pass: &mut Pass<'_>) -> ControlFlow<()> {
@@ -57,8 +59,9 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
         count(pass, &by, &format!("{by} changed Deployment {name}"));
     }
     let contested = pass.next.drift.as_ref().filter(|drift| drift.count >= CONTESTED);
-    let Some(other) = contested.map(|drift| drift.manager.clone()) else { return Continue(()) };
-    pass.want_pool();
+    let contested = contested.map(|drift| drift.manager.clone());
+    let Some(other) = contested.filter(|_| !change::holds(pass)) else { return Continue(()) };
+    put_back(pass);
     step::stay(pass);
     let message = format!(
         "{other} changes Deployment {name} again and again: it is put back, and the weight does not rise"
@@ -72,6 +75,20 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
         None,
     );
     Break(())
+}
+
+/// At once, and then not more often than the pause.
+fn put_back(pass: &mut Pass<'_>) {
+    let (now, edited) = (pass.stamp(), pass.live().is_none_or(|live| live.edited_by.is_some()));
+    let Some(drift) = pass.next.drift.as_mut().filter(|_| edited) else { return pass.want_pool() };
+    let last = drift.put_back_at.as_ref().map(|at| at.0).filter(|at| *at <= now.0);
+    match last.and_then(|at| at.checked_add(CONTEST_PAUSE).ok()).filter(|again| *again > now.0) {
+        Some(again) => pass.wake(again),
+        None => {
+            drift.put_back_at = Some(now);
+            pass.want_pool();
+        }
+    }
 }
 
 /// Pods before the last change of the weight.
@@ -94,10 +111,12 @@ fn just_counted(pass: &Pass<'_>, by: &str) -> bool {
 }
 
 fn count(pass: &mut Pass<'_>, by: &str, what: &str) {
-    let count = pass.next.drift.as_ref().map_or(0, |drift| drift.count).saturating_add(1);
+    let before = pass.next.drift.as_ref();
+    let count = before.map_or(0, |drift| drift.count).saturating_add(1);
+    let put_back_at = before.and_then(|drift| drift.put_back_at.clone());
     let at: MicroTime = pass.stamp();
     let edited_at = pass.live().and_then(|live| live.edited_at).map(MicroTime);
-    pass.next.drift = Some(DriftStatus { count, manager: by.to_owned(), at, edited_at });
+    pass.next.drift = Some(DriftStatus { count, manager: by.to_owned(), at, edited_at, put_back_at });
     if count < CONTESTED {
         let times = if count == 1 { "once".into() } else { format!("{count} times") };
         let message = format!("{what}: put back ({times} in this attempt)");

@@ -122,6 +122,12 @@ impl<'a> Pass<'a> {
         pod.or_else(|| self.input.observation.free_threaded.trouble.clone())
     }
 
+    /// What the API server has against what we do with our pool, to be put after a sentence.
+    pub(super) fn refused(&self) -> String {
+        let trouble = self.input.observation.free_threaded.trouble.as_ref();
+        trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default()
+    }
+
     /// When the youngest of our ready pods stops being young, if that is still to come.
     pub(super) fn warm_at(&self) -> Option<Timestamp> {
         let warm_up = self.input.spec.free_threaded.warm_up;
@@ -220,6 +226,12 @@ impl<'a> Pass<'a> {
         if observation.log_tails.is_empty() || !(fresh || gone) {
             return;
         }
+        // Not those of an earlier attempt's pods.
+        let of_this_attempt = |pod: &str| {
+            self.next.last_logs.iter().any(|log| log.pod == pod)
+                || observation.free_threaded.pods.iter().any(|ours| ours.name == pod)
+                || (fresh && observation.log_signals.iter().any(|signal| signal.pod == pod))
+        };
         // The same ones both times: of those that are there now first who showed why, then who has trouble.
         let rank = |pod: &str| {
             let known = self.next.last_logs.iter().position(|log| log.pod == pod);
@@ -228,7 +240,8 @@ impl<'a> Pass<'a> {
             let hurt = ours.is_some_and(|pod| !pod.exits.is_empty() || pod.trouble.is_some());
             (known.unwrap_or(LAST_LOGS_LIMIT), ours.is_none(), !spoke, !hurt)
         };
-        let mut tails: Vec<_> = observation.log_tails.iter().collect();
+        let mut tails: Vec<_> =
+            observation.log_tails.iter().filter(|tail| of_this_attempt(&tail.pod)).collect();
         tails.sort_by_key(|tail| rank(&tail.pod));
         let kept = tails.into_iter().take(LAST_LOGS_LIMIT);
         self.next.last_logs =
@@ -261,6 +274,17 @@ impl<'a> Pass<'a> {
 
     /// A new attempt: fresh evidence, steps from the first one.
     pub(super) fn begin_attempt(&mut self, standard_hash: &str, why: &str) {
+        let number = self.open_attempt(standard_hash);
+        self.target = 0;
+        self.wanted = 0;
+        self.say(Phase::Pending, Reason::Stepping, format!("attempt {number} begins: {why}"));
+        self.expect("the free-threaded pool is built", None);
+        self.wake(self.now());
+        self.want_pool();
+    }
+
+    /// Fresh evidence from now on, and its number.
+    pub(super) fn open_attempt(&mut self, standard_hash: &str) -> i32 {
         let noted = self.live().and_then(|live| live.rollback.as_ref()).map_or(0, |note| note.attempt);
         let number = self.next.attempt.as_ref().map_or(noted, |attempt| attempt.number).saturating_add(1);
         let now = self.stamp();
@@ -282,12 +306,7 @@ impl<'a> Pass<'a> {
         self.next.step = 0;
         self.next.drift = None;
         self.next.last_logs = Vec::new();
-        self.target = 0;
-        self.wanted = 0;
-        self.say(Phase::Pending, Reason::Stepping, format!("attempt {number} begins: {why}"));
-        self.expect("the free-threaded pool is built", None);
-        self.wake(self.now());
-        self.want_pool();
+        number
     }
 
     /// Apply our objects where they are missing or not as they should be. An existing pool with traffic is left as it is:

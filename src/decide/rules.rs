@@ -10,7 +10,7 @@ use super::{
     reach, text,
 };
 use crate::{
-    api::{Mode, OnBlind, OnStandardChange, Phase, Reason},
+    api::{AttemptStatus, Mode, OnBlind, OnStandardChange, Phase, Reason},
     judge::{Blind, FindingKind},
     observe::{Obstacle, Precision},
 };
@@ -21,11 +21,11 @@ pub(super) fn deleting(pass: &mut Pass<'_>) -> ControlFlow<()> {
         return Continue(());
     }
     pass.pool = PoolWanted::Remove;
-    pass.say(
-        pass.next.phase,
-        Reason::Deleting,
-        "the rollout is being deleted: traffic goes back first, then the pool goes",
+    let message = format!(
+        "the rollout is being deleted: traffic goes back first, then the pool goes{}",
+        pass.refused()
     );
+    pass.say(pass.next.phase, Reason::Deleting, message);
     Break(())
 }
 
@@ -113,12 +113,22 @@ pub(super) fn suspended(pass: &mut Pass<'_>) -> ControlFlow<()> {
     Break(())
 }
 
-/// Everything but traffic.
+/// Everything but traffic: the pool is built, at 0, and what there is to read is read and judged.
 pub(super) fn observing(pass: &mut Pass<'_>) -> ControlFlow<()> {
     if pass.input.spec.mode != Mode::Observe {
         return Continue(());
     }
     pass.reset_steps();
+    if let Some(standard) = pass.standard() {
+        let wanted = spec_hash(pass.input.spec);
+        let same = |attempt: &AttemptStatus| {
+            attempt.spec_hash == wanted && attempt.standard_hash == standard.template_hash
+        };
+        if !pass.next.attempt.as_ref().is_some_and(same) && change::given_back(pass) {
+            pass.open_attempt(&standard.template_hash);
+        }
+        pass.want_pool();
+    }
     let finding = pass.input.finding;
     let message = match (pass.standard(), pass.input.spec.steps.first()) {
         _ if matches!(finding.kind, FindingKind::HardSignal | FindingKind::Breach) => {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow::{self, Break};
 
 use super::{
-    guards::{ADVANCE, HOLD, RISE, Stop},
+    guards::{ADVANCE, HOLD, RISE, Stop, built},
     pass::{Pass, after},
     rules::standard_pods,
     text,
@@ -23,8 +23,12 @@ pub(super) fn step(pass: &mut Pass<'_>) -> ControlFlow<()> {
         let deadline = pass.input.spec.progress_deadline;
         let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
         let (serving, written) = (pass.serving(), pass.written());
-        let sentence =
-            format!("{}: {serving} of {written} pods serve after {deadline}{trouble}", pass.step_name());
+        let missing = if written > 0 {
+            format!("{serving} of {written} pods serve")
+        } else {
+            format!("the free-threaded pool {} is not built", pass.input.observation.free_threaded.name)
+        };
+        let sentence = format!("{}: {missing} after {deadline}{trouble}", pass.step_name());
         pass.roll_back(Reason::ProgressDeadlineExceeded, &sentence);
     } else if desired > pass.written() {
         rise(pass, desired);
@@ -42,12 +46,12 @@ pub(super) fn sentence(pass: &Pass<'_>) -> String {
     format!("{}: {wanted} % wanted, {pods} beside {} make {share}", pass.step_name(), standard_pods(pass))
 }
 
-/// The weight as it is, or less where less is wanted. Keeps the time since when pods have been missing.
+/// The weight as it is, or less where less is wanted. Keeps the time since when pods, or all of the pool, have been missing.
 pub(super) fn stay(pass: &mut Pass<'_>) {
     let held = pass.written().min(pass.cap.unwrap_or(i32::MAX));
     pass.target = held.min(pass.reach().pods);
     pass.wanted = pass.step().map_or(0, |step| step.weight);
-    let missing = pass.serving() < pass.target;
+    let missing = pass.serving() < pass.target || (pass.reach().pods > 0 && !built(pass));
     let now = pass.stamp();
     if let Some(attempt) = pass.next.attempt.as_mut() {
         attempt.waiting_since = if missing { attempt.waiting_since.take().or(Some(now)) } else { None };

@@ -159,6 +159,14 @@ impl LogWatch {
         self.tails.forget(rollout_uid);
     }
 
+    /// Uids of the rollouts that something is known of.
+    pub fn rollouts(&self) -> Vec<String> {
+        let mut all: Vec<String> = lock(&self.followers).keys().cloned().collect();
+        all.extend(lock(&self.signals).keys().cloned());
+        all.extend(self.tails.rollouts());
+        all
+    }
+
     /// The last lines of each of the rollout's pods that were followed since [`Self::forget`], also of those that are gone.
     pub fn tails(&self, rollout_uid: &str) -> Vec<LogTail> {
         self.tails.of(rollout_uid)

@@ -1,7 +1,7 @@
 //! When to try again after a failure.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -26,14 +26,21 @@ impl Backoff {
         self.rows().remove(uid);
     }
 
-    /// Count a failure and say how long to wait.
-    pub(super) fn failed(&self, uid: &str, error: &ActError) -> Duration {
+    /// Count a failure and say how long to wait, and whether it is the first one that is refused.
+    pub(super) fn failed(&self, uid: &str, error: &ActError) -> (Duration, bool) {
         let mut rows = self.rows();
         let row = rows.entry(uid.to_owned()).or_default();
         row.failures = row.failures.saturating_add(1);
         // The first words stay: some differ with each try, and each would be another status.
-        row.refusal = error.refusal().map(|new| row.refusal.take().unwrap_or(new));
-        delay(uid, row.failures, error.kind(), error.urgent())
+        let before = row.refusal.take();
+        let first = before.is_none();
+        row.refusal = error.refusal().map(|new| before.unwrap_or(new));
+        (delay(uid, row.failures, error.kind(), error.urgent()), first && row.refusal.is_some())
+    }
+
+    /// Forget all but these: what goes without our finalizer is not reconciled again.
+    pub(super) fn keep(&self, uids: &BTreeSet<String>) {
+        self.rows().retain(|uid, _| uids.contains(uid));
     }
 
     /// Why our pool could not be written in the last pass, if the API server refuses it.
@@ -70,30 +77,40 @@ mod tests {
     fn a_rise_that_fails_waits_like_anything_else_and_a_fall_does_not() {
         let timeout = || RouteError::Timeout { pool: "p".into(), pods: 1, after: Duration::from_secs(2) };
         let backoff = Backoff::default();
-        let rise = (0..20).map(|_| backoff.failed("a", &ActError::Raise(timeout()))).last().unwrap();
+        let rise = (0..20).map(|_| backoff.failed("a", &ActError::Raise(timeout())).0).last().unwrap();
         assert!(rise > Duration::from_secs(20), "{rise:?}");
-        assert!(backoff.failed("a", &ActError::Lower(timeout())) <= Duration::from_secs(1));
+        assert!(backoff.failed("a", &ActError::Lower(timeout())).0 <= Duration::from_secs(1));
         backoff.succeeded("a");
-        assert!(backoff.failed("a", &ActError::Raise(timeout())) <= Duration::from_millis(250));
+        assert!(backoff.failed("a", &ActError::Raise(timeout())).0 <= Duration::from_millis(250));
     }
 
     #[test]
     fn a_refusal_of_the_pool_is_remembered_until_it_passes() {
-        let answer = |code| {
+        let refused = |code| {
             let status = serde_json::json!({"message": "exceeded quota", "code": code, "details": {"kind": "deployments"}});
             let status = Box::new(serde_json::from_value(status).unwrap());
-            let error = ActError::Api { doing: "applying", source: Box::new(kube::Error::Api(status)) };
-            ActError::Pool(Box::new(error))
+            Box::new(kube::Error::Api(status))
+        };
+        let answer = |code| {
+            ActError::Pool(Box::new(ActError::Api { doing: "applying", source: refused(code) }))
         };
         let backoff = Backoff::default();
-        backoff.failed("a", &answer(403));
+        assert!(backoff.failed("a", &answer(403)).1, "the first is told");
+        assert!(!backoff.failed("a", &answer(403)).1, "and no other");
         assert_eq!(backoff.refusal("a").as_deref(), Some("exceeded quota"));
         assert_eq!(backoff.refusal("b"), None);
         backoff.failed("a", &answer(503));
         assert_eq!(backoff.refusal("a"), None, "that passes by itself");
-        backoff.failed("a", &answer(403));
+        let weight = |code| RouteError::Api { pool: "p".into(), pods: 0, source: refused(code) };
+        assert!(backoff.failed("a", &ActError::Lower(weight(403))).1);
+        assert_eq!(backoff.refusal("a").as_deref(), Some("exceeded quota"));
         backoff.succeeded("a");
         assert_eq!(backoff.refusal("a"), None);
+        backoff.failed("a", &ActError::Raise(weight(403)));
+        backoff.keep(&BTreeSet::from(["b".to_owned()]));
+        assert_eq!(backoff.refusal("a"), None, "the rollout is gone");
+        let status = ActError::Api { doing: "writing the status", source: refused(403) };
+        assert!(!backoff.failed("a", &status).1, "that is not about the pool");
     }
 
     #[test]

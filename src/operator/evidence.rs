@@ -3,7 +3,7 @@
 //! Reading is not part of a pass, so that a slow Prometheus never delays a hard signal or a falling weight.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -162,6 +162,15 @@ impl Evidence {
         let uid = rollout.uid().unwrap_or_default();
         self.stop_reading(&uid);
         self.logs.forget(&uid);
+    }
+
+    /// Stop everything about all rollouts but these.
+    pub(super) fn keep(&self, uids: &BTreeSet<String>) {
+        let known: BTreeSet<String> = self.readers().keys().cloned().chain(self.logs.rollouts()).collect();
+        for uid in known.difference(uids) {
+            self.stop_reading(uid);
+            self.logs.forget(uid);
+        }
     }
 
     fn stop_reading(&self, uid: &str) {

@@ -1,6 +1,6 @@
 //! One pass: observe → judge → decide → act.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::{Client, ResourceExt, runtime::controller::Action};
@@ -44,16 +44,17 @@ pub(super) async fn reconcile(
         return Ok(Action::await_change());
     }
     let status = rollout.status.clone().unwrap_or_default();
-    // Nothing is created before the finalizer is on. Where somebody took it off in mid-rollout it comes after the pass: nothing may
-    // come before a weight that falls.
-    if !leaving && status.attempt.is_none() && act::claim(&context.client, &rollout).await? {
-        // The watch brings the rollout back, with the finalizer on.
-        return Ok(Action::await_change());
-    }
     let evidence = &context.evidence;
     let mut scene =
         observe(&rollout, &context.stores, evidence.logs(&rollout), evidence.scrape_interval_ms(&rollout));
     scene.observation.obstacles.extend(evidence.obstacle(&rollout));
+    // Nothing is created before the finalizer is on. Where somebody took it off while there is weight it comes after the pass: nothing
+    // may come before a weight that falls.
+    let weightless = scene.observation.route.written.unwrap_or_default() == 0;
+    if !leaving && weightless && act::claim(&context.client, &rollout).await? {
+        // The watch brings the rollout back, with the finalizer on.
+        return Ok(Action::await_change());
+    }
     let refusal = context.backoff.refusal(&rollout.uid().unwrap_or_default());
     let trouble = &mut scene.observation.free_threaded.trouble;
     *trouble = trouble.take().or(refusal.map(|words| text(&words)));
@@ -76,11 +77,12 @@ pub(super) async fn reconcile(
     } else if !context.giving_back {
         evidence.follow(&rollout, &scene, &decision.status);
     }
-    if !leaving {
-        act::claim(&context.client, &rollout).await?;
-    }
     context.metrics.decided(status.phase, &decision, &found(&finding), began.elapsed());
     context.backoff.succeeded(&rollout.uid().unwrap_or_default());
+    // A status that was just written brings the next pass about, which claims on top of it.
+    if !leaving && !done.status {
+        act::claim(&context.client, &rollout).await?;
+    }
     let news = (status.phase, status.reason, status.message)
         != (decision.status.phase, decision.status.reason, decision.status.message.clone());
     if news || done.weight || done.pool {
@@ -91,6 +93,20 @@ pub(super) async fn reconcile(
         || decision.status.attempt.as_ref().is_some_and(|a| a.blind_since.is_some());
     let watchful = decision.status.phase == Phase::Progressing || decision.target.pods > 0 && unsettled;
     Ok(wake(decision.wake_at, watchful, now))
+}
+
+/// How often what is kept of rollouts that are gone is thrown away.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// A rollout whose finalizer somebody took off by force goes without another pass: nothing of it may stay in memory. Never ends.
+pub(super) async fn sweep(context: &Context) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let uids: BTreeSet<String> =
+            context.stores.rollouts.state().iter().filter_map(|rollout| rollout.uid()).collect();
+        context.backoff.keep(&uids);
+        context.evidence.keep(&uids);
+    }
 }
 
 /// Whether no attempt is under way that could have traffic.
@@ -108,7 +124,11 @@ fn wake(at: Option<Timestamp>, watchful: bool, now: Timestamp) -> Action {
 /// What to do after a pass that failed.
 #[allow(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
 pub(super) fn failed(rollout: Arc<FreeThreadRollout>, error: &ActError, context: Arc<Context>) -> Action {
-    let wait = context.backoff.failed(&rollout.uid().unwrap_or_default(), error);
+    let uid = rollout.uid().unwrap_or_default();
+    let (wait, first) = context.backoff.failed(&uid, error);
+    if let Some(words) = context.backoff.refusal(&uid) {
+        act::tell_refused(&context.client, &rollout, error, &text(&words), first, &context.instance);
+    }
     context.metrics.failed(&format!("{:?}", error.kind()));
     tracing::warn!(rollout = %rollout.name_any(), namespace = rollout.namespace(), %error, kind = ?error.kind(), retry_ms = wait.as_millis(), "pass failed");
     Action::requeue(wait)

@@ -19,7 +19,7 @@ use super::{
     evidence::Evidence,
     health::{Health, serve},
     place::{client, hand_over},
-    reconcile::{Context, failed, reconcile},
+    reconcile::{Context, failed, reconcile, sweep},
 };
 use crate::{
     api::FreeThreadRollout,
@@ -115,12 +115,16 @@ pub async fn run(args: Args) -> Result<(), RunError> {
             instance: args.place.instance.clone(),
             giving_back: false,
         };
-        Controller::new(scope.api::<FreeThreadRollout>(client.clone()), watcher::Config::default())
+        let context = Arc::new(context);
+        let passes = Controller::new(scope.api::<FreeThreadRollout>(client.clone()), watcher::Config::default())
             .with_config(controller::Config::default().concurrency(32))
             .reconcile_on(pokes.stream())
-            .run(reconcile, failed, Arc::new(context))
-            .for_each(|_| future::ready(()))
-            .await;
+            .run(reconcile, failed, context.clone())
+            .for_each(|_| future::ready(()));
+        tokio::select! {
+            () = passes => {}
+            () = sweep(&context) => {}
+        }
     };
     // When one branch ends, the process does.
     let ended = tokio::select! {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{patch::strategic_merge, safety::weakened};
 use crate::api::{
     ANNOTATION_TEMPLATE_HASH, FreeThreaded, LABEL_MANAGED_BY, LABEL_POOL, LABEL_ROLLOUT, MANAGED_BY,
-    POOL_FREE_THREADED, Resources, pool_name,
+    POOL_FREE_THREADED, Resources, hash, pool_name,
 };
 
 /// Seconds that a pod of our pool keeps serving after it was told to end, where the template says nothing: endpoints take a moment
@@ -109,7 +109,7 @@ pub fn render(
     let metadata = json!({"labels": labels, "annotations": annotations});
     let pod = ours.get("spec").cloned().unwrap_or_default();
     let image = container_field(&json!({"spec": pod}), &container, "image");
-    let hash = fnv1a(&json!({"labels": labels, "spec": pod}));
+    let hash = hash(&json!({"labels": labels, "spec": pod}));
     let selector = json!({LABEL_ROLLOUT: rollout, LABEL_POOL: POOL_FREE_THREADED});
     let deployment = json!({
         "apiVersion": "apps/v1",
@@ -132,28 +132,7 @@ pub fn render(
 /// Hash of a pod template without annotations: `kubectl rollout restart` changes only those, and changes nothing here.
 pub fn standard_hash(standard: &Deployment) -> String {
     let template = serde_json::to_value(standard.spec.as_ref().map(|s| &s.template)).unwrap_or_default();
-    fnv1a(&json!({"labels": template.pointer("/metadata/labels"), "spec": template.get("spec")}))
-}
-
-/// 64 bits FNV-1a over the JSON text with sorted keys: stable over versions of the operator and of its libraries.
-fn fnv1a(value: &Value) -> String {
-    let text = sorted(value).to_string();
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("{hash:016x}")
-}
-
-/// Keys in order, whatever map type `serde_json` was built with.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let ordered: BTreeMap<_, _> = map.iter().map(|(k, v)| (k.clone(), sorted(v))).collect();
-            Value::Object(ordered.into_iter().collect())
-        }
-        Value::Array(list) => Value::Array(list.iter().map(sorted).collect()),
-        other => other.clone(),
-    }
+    hash(&json!({"labels": template.pointer("/metadata/labels"), "spec": template.get("spec")}))
 }
 
 fn containers(template: &Value) -> impl Iterator<Item = &Value> {

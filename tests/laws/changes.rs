@@ -48,10 +48,36 @@ fn another_standard_template_restarts_or_holds() {
         (decision.status.reason, decision.target.pods, decision.pool),
         (Reason::StandardChanged, 1, PoolWanted::Leave)
     );
+    // Its template is nowhere any more: what others make of the pool is not what was judged.
+    let live = world.live.as_mut().unwrap();
+    (live.edited_by, live.edited_at) = (Some("kubectl-edit".into()), Some(world.now));
+    for _ in 0..3 {
+        let decision = pass(&mut world);
+        assert_eq!((decision.target.pods, decision.pool), (0, PoolWanted::Leave));
+        assert_eq!((world.status.phase, world.status.reason), (Phase::Paused, Reason::StandardChanged));
+        assert!(world.status.message.contains("kubectl-edit changed Deployment orders-ft"), "{}", world.status.message);
+        assert_eq!(world.status.drift.as_ref().unwrap().count, 1);
+    }
     world.say("retry");
     until(&mut world, Reason::Holding);
     assert_eq!(world.status.attempt.as_ref().unwrap().number, 2);
     assert!(world.live.as_ref().unwrap().hash.starts_with("t2/"));
+}
+
+#[test]
+fn a_pool_that_is_deleted_while_the_template_is_held_is_restored_at_zero() {
+    let mut world = world();
+    world.spec.on_standard_change = OnStandardChange::Hold;
+    until(&mut world, Reason::Holding);
+    world.standard.as_mut().unwrap().hash = "t2".into();
+    settle(&mut world);
+    world.live = None;
+    world.pods.clear();
+    pass(&mut world);
+    assert_eq!((world.status.phase, world.status.reason), (Phase::Paused, Reason::PoolDeleted));
+    settle(&mut world);
+    assert_eq!(world.written(), 0);
+    assert!(world.live.is_some(), "restored");
 }
 
 #[test]
@@ -86,9 +112,13 @@ fn edits_are_put_back_and_the_third_is_a_contest() {
     let mut world = world();
     until(&mut world, Reason::Holding);
     world.spec.steps[0].hold = Span::from_secs(3600);
+    let edit = |world: &mut World| {
+        let live = world.live.as_mut().unwrap();
+        (live.edited_by, live.edited_at) = (Some("argocd-controller".into()), Some(world.now));
+    };
     for count in 1..=3 {
         world.tick(3000);
-        world.live.as_mut().unwrap().edited_by = Some("argocd-controller".into());
+        edit(&mut world);
         let decision = pass(&mut world);
         assert_eq!(decision.pool, PoolWanted::Apply, "put back, time {count}");
         assert_eq!(decision.status.drift.as_ref().unwrap().count, count);
@@ -105,6 +135,19 @@ fn edits_are_put_back_and_the_third_is_a_contest() {
     );
     assert_eq!(condition(&world, "Stalled").0, "True");
     assert!(condition(&world, "Stalled").1.contains("argocd-controller"));
+    // Two that undo each other at once would do it for ever.
+    for _ in 0..2 {
+        edit(&mut world);
+        let decision = pass(&mut world);
+        assert_eq!(decision.pool, PoolWanted::Leave);
+        let wake_at = decision.wake_at.unwrap();
+        assert!(wake_at > world.now && wake_at <= world.now + SignedDuration::from_secs(30));
+        world.tick(10_000);
+    }
+    world.tick(10_000);
+    assert_eq!(pass(&mut world).pool, PoolWanted::Apply);
+    assert!(world.live.as_ref().unwrap().edited_by.is_none(), "put back all the same");
+    assert_eq!((world.status.reason, world.status.drift.as_ref().unwrap().count), (Reason::PoolContested, 5));
     world.say("resume");
     until(&mut world, Reason::Holding);
     assert_eq!(states(&world), "True False False");
@@ -125,6 +168,40 @@ fn a_pool_that_the_api_server_refuses_says_why() {
     );
     let available = decision.status.conditions.iter().find(|c| c.type_ == "PoolAvailable").unwrap();
     assert_eq!(available.message, "Deployment orders-ft does not exist: exceeded quota: deployments");
+}
+
+#[test]
+fn a_pool_that_stays_refused_ends_at_the_deadline() {
+    let mut world = world();
+    world.refuse_pool = Some("exceeded quota: deployments".into());
+    until(&mut world, Reason::WaitingForPods);
+    let since = world.status.attempt.as_ref().unwrap().waiting_since.clone().unwrap().0;
+    assert_eq!(pass(&mut world).wake_at, Some(since + SignedDuration::from_secs(60)));
+    assert_eq!(world.status.phase, Phase::Pending);
+    world.now = since + SignedDuration::from_secs(60);
+    pass(&mut world);
+    assert_eq!((world.status.phase, world.status.reason), (Phase::RolledBack, Reason::ProgressDeadlineExceeded));
+    assert_eq!(
+        world.status.message,
+        "step 1/3: the free-threaded pool orders-ft is not built after 1m (exceeded quota: deployments); traffic is back on the standard pool"
+    );
+    world.refuse_pool = None;
+    world.say("retry");
+    until(&mut world, Reason::Holding);
+    assert_eq!(world.status.attempt.as_ref().unwrap().waiting_since, None);
+}
+
+#[test]
+fn a_removal_that_is_refused_says_why() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    world.deleting = true;
+    world.refuse_pool = Some("denied by policy".into());
+    pass(&mut world);
+    assert_eq!(
+        world.status.message,
+        "the rollout is being deleted: traffic goes back first, then the pool goes (denied by policy)"
+    );
 }
 
 #[test]
@@ -177,27 +254,25 @@ fn scaled_by_someone_else_to_just_what_the_step_wants_comes_back_while_a_gate_ho
 #[test]
 fn the_last_words_of_the_pods_are_kept_until_the_next_attempt() {
     let mut world = world();
+    world.spec.steps[0].weight = 40;
     until(&mut world, Reason::Holding);
     let tail = |pod: &str, line: &str| LogTail { pod: pod.into(), lines: vec![line.into()] };
-    let ours = world.pods[0].0.name.clone();
-    world.tails =
-        (0..5).map(|n| tail(&format!("other-{n}"), "hello")).chain([tail(&ours, "before")]).collect();
+    let ours: Vec<String> = world.pods.iter().map(|(pod, _)| pod.name.clone()).collect();
+    assert_eq!(ours.len(), 6);
+    let earlier = (0..5).map(|n| tail(&format!("earlier-{n}"), "hello"));
+    world.tails = earlier.chain(ours.iter().map(|pod| tail(pod, "before"))).collect();
     world.finding = breach();
     let status = pass(&mut world).status;
     let pods = |status: &FreeThreadRolloutStatus| {
         status.last_logs.iter().map(|log| log.pod.clone()).collect::<Vec<String>>()
     };
-    assert_eq!(
-        pods(&status),
-        [ours.as_str(), "other-0", "other-1"],
-        "the pods that are there first, bounded"
-    );
+    assert_eq!(pods(&status), ours[..3], "of this attempt's pods, bounded");
     // On its way out it says more; that is read when it is gone, and not with each line.
-    world.tails[5] = tail(&ours, "last");
+    world.tails[5] = tail(&ours[0], "last");
     assert!(world.pods.is_empty());
     let status = pass(&mut world).status;
     assert_eq!(status.last_logs[0].lines, ["last"]);
-    assert_eq!(pods(&status), [ours.as_str(), "other-0", "other-1"]);
+    assert_eq!(pods(&status), ours[..3]);
     world.tails.clear();
     world.finding = clear();
     assert_eq!(settle(&mut world).status.last_logs.len(), 3, "an operator that starts anew forgets nothing");

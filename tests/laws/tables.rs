@@ -324,6 +324,13 @@ fn observe_says_what_it_would_do() {
         (decision.status.phase, decision.pool, decision.target.pods),
         (Phase::Progressing, PoolWanted::Leave, 0)
     );
+    assert!(world.live.is_some(), "the pool is built");
+    let number = |world: &World| world.status.attempt.as_ref().unwrap().number;
+    assert_eq!(number(&world), 1, "evidence is collected");
+    world.standard.as_mut().unwrap().hash = "t2".into();
+    settle(&mut world);
+    assert_eq!(number(&world), 2, "another template, fresh evidence");
+    assert!(world.live.as_ref().unwrap().hash.starts_with("t2/"));
     world.finding = breach();
     assert!(pass(&mut world).status.message.starts_with("mode Observe: would roll back: errors 21 %"));
 }

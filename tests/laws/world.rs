@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) ready_after: Option<i64>,
     /// The API server refuses the next rise; everything else of that pass happens.
     pub(crate) refuse_rise: bool,
+    /// The API server refuses our Deployment, in these words.
+    pub(crate) refuse_pool: Option<String>,
     names: u64,
 }
 
@@ -128,6 +130,7 @@ impl World {
             random: Random(seed),
             ready_after: None,
             refuse_rise: false,
+            refuse_pool: None,
             names: 0,
         }
     }
@@ -138,7 +141,7 @@ impl World {
 
     pub(crate) fn wanted_hash(&self) -> String {
         let standard = self.standard.as_ref().map_or("-", |standard| &standard.hash);
-        format!("{standard}/{}", freethread_rollout::decide::hash(&self.spec.free_threaded))
+        format!("{standard}/{}", freethread_rollout::api::hash(&self.spec.free_threaded))
     }
 
     pub(crate) fn observe(&self) -> Observation {
@@ -182,6 +185,7 @@ impl World {
                 }),
                 wanted_hash: self.wanted_hash(),
                 pods,
+                trouble: self.refuse_pool.clone(),
                 ..FreeThreadedPool::default()
             },
             log_signals: vec![],
@@ -220,7 +224,8 @@ impl World {
             alive
         };
         let target = &decision.target;
-        if target.movement == Movement::Fall && self.live.is_some() {
+        let falls = target.movement == Movement::Fall && self.live.is_some();
+        if falls {
             if !write() {
                 return false;
             }
@@ -231,6 +236,9 @@ impl World {
         }
         match decision.pool {
             PoolWanted::Leave => {}
+            // Never in the pass in which the weight falls.
+            PoolWanted::Apply if falls => {}
+            PoolWanted::Apply if self.refuse_pool.is_some() => {}
             PoolWanted::Apply => {
                 if !write() {
                     return false;

@@ -35,7 +35,7 @@ pub(super) async fn follow(
     loop {
         if read_previous {
             read_previous = false;
-            previous(&source, &request, &sink).await;
+            previous(&source, &request, seen.last, &sink).await;
         }
         match source.open(LogRequest { since: seen.last, ..request.clone() }).await {
             Err(LogProblem::Gone) => return,
@@ -74,11 +74,16 @@ pub(super) async fn follow(
     }
 }
 
-/// The log of the run before, once.
-async fn previous(source: &Arc<dyn LogSource>, request: &LogRequest, sink: &Sink) {
+/// The log of the run before, once. `told`: the last line that its pod's tail has.
+async fn previous(
+    source: &Arc<dyn LogSource>,
+    request: &LogRequest,
+    told: Option<Timestamp>,
+    sink: &Sink,
+) {
     let request = LogRequest { previous: true, ..request.clone() };
     // All of it: some of its lines may be older than what the current run has already said. What is known already is no new signal.
-    let mut seen = Seen::default();
+    let mut seen = Seen { last: None, told };
     let pod = request.pod.clone();
     let whole = async {
         if let Ok(stream) = source.open(request).await {
@@ -93,6 +98,8 @@ async fn previous(source: &Arc<dyn LogSource>, request: &LogRequest, sink: &Sink
 #[derive(Default)]
 struct Seen {
     last: Option<Timestamp>,
+    /// Lines up to here are in the tail already.
+    told: Option<Timestamp>,
 }
 
 /// Reads to the end, or until nothing comes for a long time. Says whether there was any line.
@@ -108,7 +115,9 @@ async fn read(mut stream: LogStream, seen: &mut Seen, sink: &Sink, pod: &str) ->
         }
         any = true;
         seen.last = seen.last.max(Some(at));
-        sink.line(pod, text);
+        if seen.told.is_none_or(|told| at > told) {
+            sink.line(pod, text);
+        }
         if let Some(kind) = parse_line(text) {
             sink.signal(pod, at, kind);
         }

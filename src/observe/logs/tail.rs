@@ -47,6 +47,11 @@ impl Tails {
         self.lock().get(rollout).map(|pods| pods.iter().map(tail).collect()).unwrap_or_default()
     }
 
+    /// Uids of the rollouts that there are tails of.
+    pub(super) fn rollouts(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// Forget a rollout.
     pub(super) fn forget(&self, rollout: &str) {
         self.lock().remove(rollout);

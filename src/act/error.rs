@@ -57,13 +57,15 @@ impl ActError {
     /// itself, and nothing for writes about the rollout.
     pub fn refusal(&self) -> Option<String> {
         let error = match self {
-            Self::Pool(error) => error,
-            other => other,
+            Self::Pool(error) => &**error,
+            Self::Lower(_) | Self::Raise(_) => self,
+            Self::Api { .. } | Self::Timeout { .. } => return None,
         };
-        let source = match (self, error) {
-            (Self::Pool(_), Self::Api { source, .. })
-            | (Self::Lower(RouteError::Api { source, .. }) | Self::Raise(RouteError::Api { source, .. }), _) => source,
-            _ => return None,
+        let (Self::Api { source, .. }
+        | Self::Lower(RouteError::Api { source, .. })
+        | Self::Raise(RouteError::Api { source, .. })) = error
+        else {
+            return None;
         };
         match &**source {
             kube::Error::Api(status) if self.kind() == Kind::Dependency => Some(status.message.clone()),

@@ -36,7 +36,10 @@ mod tests {
     fn is_stable_for_ever() {
         // Known values of FNV-1a: a change here would redeploy every pool when the operator is upgraded.
         assert_eq!(hash(&"a"), "d4272417d7c77eea");
-        assert_eq!(hash(&json!({"b": [{"d": 1, "c": 2}], "a": 2})), hash(&json!({"a": 2, "b": [{"c": 2, "d": 1}]})));
+        assert_eq!(
+            hash(&json!({"b": [{"d": 1, "c": 2}], "a": 2})),
+            hash(&json!({"a": 2, "b": [{"c": 2, "d": 1}]}))
+        );
         assert_ne!(hash(&json!([1, 2])), hash(&json!([2, 1])), "lists keep their order");
     }
 }

@@ -100,7 +100,9 @@ pub(super) fn held(pass: &mut Pass<'_>) -> ControlFlow<()> {
     let message = if let Some(by) = edited {
         pass.reset_steps();
         let name = &pass.input.observation.free_threaded.name;
-        format!("{why}, and {by} changed Deployment {name}: it is not the pool that was judged, traffic goes back")
+        format!(
+            "{why}, and {by} changed Deployment {name}: it is not the pool that was judged, traffic goes back"
+        )
     } else {
         step::stay(pass);
         format!("{why} and spec.onStandardChange says Hold: the weight stays, nothing rises")

@@ -82,12 +82,12 @@ fn put_back(pass: &mut Pass<'_>) {
     let (now, edited) = (pass.stamp(), pass.live().is_none_or(|live| live.edited_by.is_some()));
     let Some(drift) = pass.next.drift.as_mut().filter(|_| edited) else { return pass.want_pool() };
     let last = drift.put_back_at.as_ref().map(|at| at.0).filter(|at| *at <= now.0);
-    match last.and_then(|at| at.checked_add(CONTEST_PAUSE).ok()).filter(|again| *again > now.0) {
-        Some(again) => pass.wake(again),
-        None => {
-            drift.put_back_at = Some(now);
-            pass.want_pool();
-        }
+    let again = last.and_then(|at| at.checked_add(CONTEST_PAUSE).ok()).filter(|again| *again > now.0);
+    if let Some(again) = again {
+        pass.wake(again);
+    } else {
+        drift.put_back_at = Some(now);
+        pass.want_pool();
     }
 }
 

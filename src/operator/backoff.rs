@@ -91,9 +91,8 @@ mod tests {
             let status = Box::new(serde_json::from_value(status).unwrap());
             Box::new(kube::Error::Api(status))
         };
-        let answer = |code| {
-            ActError::Pool(Box::new(ActError::Api { doing: "applying", source: refused(code) }))
-        };
+        let answer =
+            |code| ActError::Pool(Box::new(ActError::Api { doing: "applying", source: refused(code) }));
         let backoff = Backoff::default();
         assert!(backoff.failed("a", &answer(403)).1, "the first is told");
         assert!(!backoff.failed("a", &answer(403)).1, "and no other");

@@ -96,7 +96,7 @@ pub(super) async fn reconcile(
 }
 
 /// How often what is kept of rollouts that are gone is thrown away.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// A rollout whose finalizer somebody took off by force goes without another pass: nothing of it may stay in memory. Never ends.
 pub(super) async fn sweep(context: &Context) {

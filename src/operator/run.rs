@@ -116,11 +116,12 @@ pub async fn run(args: Args) -> Result<(), RunError> {
             giving_back: false,
         };
         let context = Arc::new(context);
-        let passes = Controller::new(scope.api::<FreeThreadRollout>(client.clone()), watcher::Config::default())
-            .with_config(controller::Config::default().concurrency(32))
-            .reconcile_on(pokes.stream())
-            .run(reconcile, failed, context.clone())
-            .for_each(|_| future::ready(()));
+        let passes =
+            Controller::new(scope.api::<FreeThreadRollout>(client.clone()), watcher::Config::default())
+                .with_config(controller::Config::default().concurrency(32))
+                .reconcile_on(pokes.stream())
+                .run(reconcile, failed, context.clone())
+                .for_each(|_| future::ready(()));
         tokio::select! {
             () = passes => {}
             () = sweep(&context) => {}

@@ -55,7 +55,11 @@ fn another_standard_template_restarts_or_holds() {
         let decision = pass(&mut world);
         assert_eq!((decision.target.pods, decision.pool), (0, PoolWanted::Leave));
         assert_eq!((world.status.phase, world.status.reason), (Phase::Paused, Reason::StandardChanged));
-        assert!(world.status.message.contains("kubectl-edit changed Deployment orders-ft"), "{}", world.status.message);
+        assert!(
+            world.status.message.contains("kubectl-edit changed Deployment orders-ft"),
+            "{}",
+            world.status.message
+        );
         assert_eq!(world.status.drift.as_ref().unwrap().count, 1);
     }
     world.say("retry");
@@ -180,7 +184,10 @@ fn a_pool_that_stays_refused_ends_at_the_deadline() {
     assert_eq!(world.status.phase, Phase::Pending);
     world.now = since + SignedDuration::from_secs(60);
     pass(&mut world);
-    assert_eq!((world.status.phase, world.status.reason), (Phase::RolledBack, Reason::ProgressDeadlineExceeded));
+    assert_eq!(
+        (world.status.phase, world.status.reason),
+        (Phase::RolledBack, Reason::ProgressDeadlineExceeded)
+    );
     assert_eq!(
         world.status.message,
         "step 1/3: the free-threaded pool orders-ft is not built after 1m (exceeded quota: deployments); traffic is back on the standard pool"

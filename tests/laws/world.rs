@@ -186,7 +186,6 @@ impl World {
                 wanted_hash: self.wanted_hash(),
                 pods,
                 trouble: self.refuse_pool.clone(),
-                ..FreeThreadedPool::default()
             },
             log_signals: vec![],
             log_tails: self.tails.clone(),

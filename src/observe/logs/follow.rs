@@ -75,12 +75,7 @@ pub(super) async fn follow(
 }
 
 /// The log of the run before, once. `told`: the last line that its pod's tail has.
-async fn previous(
-    source: &Arc<dyn LogSource>,
-    request: &LogRequest,
-    told: Option<Timestamp>,
-    sink: &Sink,
-) {
+async fn previous(source: &Arc<dyn LogSource>, request: &LogRequest, told: Option<Timestamp>, sink: &Sink) {
     let request = LogRequest { previous: true, ..request.clone() };
     // All of it: some of its lines may be older than what the current run has already said. What is known already is no new signal.
     let mut seen = Seen { last: None, told };

@@ -51,6 +51,7 @@ const DEMO: &str = "demo";
 /// Plays scenarios, by name or all of them. `OPERATOR=off` plays them without an operator: then they must fail.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Args {
     #[command(subcommand)]
     bench: Option<Bench>,
@@ -149,7 +150,9 @@ async fn run(args: &Args) -> Result<bool> {
     if args.again && !passes.iter().any(|pass| pass.interrupted) {
         // One that fails again, alone, fails. One that does not is told all the same, with what it failed of.
         for pass in passes.iter_mut().filter(|pass| pass.failed.is_some()) {
-            let Some(scenario) = scenarios.iter().find(|scenario| scenario.name == pass.name) else { continue };
+            let Some(scenario) = scenarios.iter().find(|scenario| scenario.name == pass.name) else {
+                continue;
+            };
             *pass = tell(&cluster, scenario, args).await;
             failed -= usize::from(pass.failed.is_none());
         }
@@ -157,9 +160,12 @@ async fn run(args: &Args) -> Result<bool> {
     if names.len() > 1 {
         // At the end once more: of a long output often only the end is kept.
         let again = first.len() - failed;
-        let again = if again > 0 { format!(" ({again} of them only when played again)") } else { String::new() };
+        let again =
+            if again > 0 { format!(" ({again} of them only when played again)") } else { String::new() };
         println!("\n{} passed{again}, {failed} failed", passes.len() - failed);
-        first.iter().for_each(|line| println!("{line}"));
+        for line in &first {
+            println!("{line}");
+        }
     }
     Ok(failed == 0)
 }

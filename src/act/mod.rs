@@ -12,6 +12,7 @@ mod events;
 mod finalizer;
 mod pool;
 mod status;
+mod written;
 
 use std::sync::Arc;
 
@@ -26,6 +27,18 @@ use crate::{
 
 pub use error::{ActError, Kind};
 pub use finalizer::claim;
+pub use written::Written;
+
+/// Who acts: the way to the API server, the name that events give, and what was written before.
+#[derive(Clone, Copy)]
+pub struct Actor<'a> {
+    /// The way to the API server.
+    pub client: &'a Client,
+    /// This replica's name.
+    pub instance: &'a str,
+    /// Our last writes.
+    pub written: &'a Written,
+}
 
 /// What was done.
 #[allow(clippy::struct_excessive_bools, reason = "four independent facts for the log, not a state")]
@@ -58,7 +71,7 @@ pub fn tell_refused(
     let (client, rollout, instance) = (client.clone(), rollout.clone(), instance.to_owned());
     tokio::spawn(async move {
         if let Some(status) = status
-            && let Err(error) = status::write(&client, &rollout, &status).await
+            && let Err(error) = status::write(&client, &rollout, &status, &Written::default()).await
         {
             tracing::debug!(%error, "refusal not told");
         }
@@ -74,12 +87,12 @@ pub fn tell_refused(
 /// # Errors
 /// The first thing that failed. What may go on without it went on.
 pub async fn act(
-    client: &Client,
+    actor: Actor<'_>,
     rollout: &FreeThreadRollout,
     scene: &Scene,
     decision: &Decision,
-    instance: &str,
 ) -> Result<Done, ActError> {
+    let Actor { client, instance, written } = actor;
     let namespace = rollout.namespace().unwrap_or_default();
     let router = PodCount::new(client.clone(), &namespace, &rollout.pool_name());
     let live = scene.observation.free_threaded.live.as_ref();
@@ -95,7 +108,7 @@ pub async fn act(
     let edited = live.is_some_and(|live| live.edited_by.is_some());
     let mut version = None;
     if edited {
-        version = status::write(client, rollout, &decision.status).await?;
+        version = status::write(client, rollout, &decision.status, written).await?;
     }
 
     let pool = match decision.pool {
@@ -121,7 +134,7 @@ pub async fn act(
     }
 
     if !edited {
-        version = status::write(client, rollout, &decision.status).await?;
+        version = status::write(client, rollout, &decision.status, written).await?;
     }
     done.status = version.is_some();
     if done.status {

@@ -7,7 +7,10 @@ use kube::{
 };
 use serde_json::json;
 
-use super::error::{ActError, bounded};
+use super::{
+    Written,
+    error::{ActError, bounded},
+};
 use crate::api::{FreeThreadRollout, FreeThreadRolloutStatus, MANAGER_STATUS};
 
 /// Write `status`, if it differs from what is there. Returns the version that the rollout has since, if it was written.
@@ -18,6 +21,7 @@ pub(super) async fn write(
     client: &Client,
     rollout: &FreeThreadRollout,
     status: &FreeThreadRolloutStatus,
+    memory: &Written,
 ) -> Result<Option<String>, ActError> {
     if rollout.status.as_ref() == Some(status) {
         return Ok(None);
@@ -34,7 +38,9 @@ pub(super) async fn write(
     let written =
         bounded("writing the status", api.patch_status(&rollout.name_any(), &params, &Patch::Apply(&body)))
             .await?;
-    Ok(written.resource_version())
+    let version = written.resource_version();
+    memory.wrote(rollout, written);
+    Ok(version)
 }
 
 /// The status as it is, but `PoolAvailable` says what the API server refuses. `None` where it says so already.

@@ -29,6 +29,7 @@ use super::{
     reconcile::{Context, attempt_over, failed, reconcile},
 };
 use crate::{
+    act::Written,
     api::{FINALIZER, FreeThreadRollout, Span},
     observe::{Pokes, Stores, WatchScope, prometheus::HttpSource, start_watches},
 };
@@ -162,6 +163,7 @@ async fn give_all_back(client: &Client, scope: &WatchScope, stores: &Stores, pok
         evidence: Evidence::new(client, source, pokes.clone(), metrics.clone()),
         metrics,
         backoff: Backoff::default(),
+        written: Written::default(),
         instance: instance.to_owned(),
         giving_back: true,
     };

@@ -7,7 +7,7 @@ use kube::{Client, ResourceExt, runtime::controller::Action};
 
 use super::{Metrics, backoff::Backoff, evidence::Evidence, metrics::found};
 use crate::{
-    act::{self, ActError, act},
+    act::{self, ActError, Actor, Written, act},
     api::{ANNOTATION_COMMAND, FINALIZER, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
     decide::{Input, decide},
     observe::{Stores, observe, text},
@@ -20,6 +20,7 @@ pub(super) struct Context {
     pub(super) evidence: Evidence,
     pub(super) metrics: Metrics,
     pub(super) backoff: Backoff,
+    pub(super) written: Written,
     /// This replica's name, for events.
     pub(super) instance: String,
     /// The operator is being uninstalled: everything is given back, and nothing is begun.
@@ -35,6 +36,7 @@ pub(super) async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, ActError> {
     let (began, now) = (std::time::Instant::now(), Timestamp::now());
+    let rollout = context.written.newest(rollout);
     let deleting = rollout.metadata.deletion_timestamp.is_some();
     let leaving = deleting || context.giving_back;
     // Without our finalizer a rollout that goes is none of ours any more; one that stays may still have a pool.
@@ -71,7 +73,8 @@ pub(super) async fn reconcile(
         finding: &finding,
         now,
     });
-    let done = act(&context.client, &rollout, &scene, &decision, &context.instance).await?;
+    let Context { client, instance, written, .. } = &*context;
+    let done = act(Actor { client, instance, written }, &rollout, &scene, &decision).await?;
     if done.released {
         evidence.forget(&rollout);
     } else if !context.giving_back {
@@ -105,6 +108,7 @@ pub(super) async fn sweep(context: &Context) {
         let uids: BTreeSet<String> =
             context.stores.rollouts.state().iter().filter_map(|rollout| rollout.uid()).collect();
         context.backoff.keep(&uids);
+        context.written.keep(&uids);
         context.evidence.keep(&uids);
     }
 }

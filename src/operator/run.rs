@@ -22,6 +22,7 @@ use super::{
     reconcile::{Context, failed, reconcile, sweep},
 };
 use crate::{
+    act::Written,
     api::FreeThreadRollout,
     observe::{
         Pokes,
@@ -112,6 +113,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
             ),
             metrics: metrics.clone(),
             backoff: Backoff::default(),
+            written: Written::default(),
             instance: args.place.instance.clone(),
             giving_back: false,
         };

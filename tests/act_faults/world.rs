@@ -1,7 +1,7 @@
 //! The pass as the operator does it, over the server's state: observe, decide, act.
 
 use freethread_rollout::{
-    act::{ActError, Done, act},
+    act::{ActError, Actor, Done, Written, act},
     api::{
         ANNOTATION_COMMAND, FINALIZER, FreeThreadRollout, FreeThreadRolloutStatus, LABEL_POOL, LABEL_ROLLOUT,
         POOL_FREE_THREADED, Percent, Reason,
@@ -147,7 +147,9 @@ impl World {
     }
 
     pub(crate) async fn act(&self, pass: &Pass) -> Result<Done, ActError> {
-        act(&self.client, &pass.rollout, &pass.scene, &pass.decision, "operator-1").await
+        let (client, written) = (&self.client, &Written::default());
+        let actor = Actor { client, instance: "operator-1", written };
+        act(actor, &pass.rollout, &pass.scene, &pass.decision).await
     }
 
     /// One whole pass.

@@ -61,8 +61,8 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
     let contested = pass.next.drift.as_ref().filter(|drift| drift.count >= CONTESTED);
     let contested = contested.map(|drift| drift.manager.clone());
     let Some(other) = contested.filter(|_| !change::holds(pass)) else { return Continue(()) };
-    put_back(pass);
     step::stay(pass);
+    put_back(pass);
     let message = format!(
         "{other} changes Deployment {name} again and again: it is put back, and the weight does not rise"
     );
@@ -79,6 +79,10 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
 
 /// At once, and then not more often than the pause.
 fn put_back(pass: &mut Pass<'_>) {
+    if pass.target < pass.written() {
+        // A falling weight goes alone: the next pass puts it back.
+        return;
+    }
     let (now, edited) = (pass.stamp(), pass.live().is_none_or(|live| live.edited_by.is_some()));
     let Some(drift) = pass.next.drift.as_mut().filter(|_| edited) else { return pass.want_pool() };
     let last = drift.put_back_at.as_ref().map(|at| at.0).filter(|at| *at <= now.0);
@@ -119,7 +123,11 @@ fn count(pass: &mut Pass<'_>, by: &str, what: &str) {
     pass.next.drift = Some(DriftStatus { count, manager: by.to_owned(), at, edited_at, put_back_at });
     if count < CONTESTED {
         let times = if count == 1 { "once".into() } else { format!("{count} times") };
-        let message = format!("{what}: put back ({times} in this attempt)");
+        let message = if change::holds(pass) {
+            format!("{what}, whose template cannot be put back while spec.onStandardChange holds it")
+        } else {
+            format!("{what}: put back ({times} in this attempt)")
+        };
         pass.notes.push(Note { warning: true, reason: Reason::PoolContested, message });
     }
 }

@@ -127,7 +127,10 @@ pub(super) fn observing(pass: &mut Pass<'_>) -> ControlFlow<()> {
         if !pass.next.attempt.as_ref().is_some_and(same) && change::given_back(pass) {
             pass.open_attempt(&standard.template_hash);
         }
-        pass.want_pool();
+        // An edit of a pool without pods hurts nobody: it is put back, and counted, when traffic is to move.
+        if pass.live().is_none_or(|live| live.edited_by.is_none()) {
+            pass.want_pool();
+        }
     }
     let finding = pass.input.finding;
     let message = match (pass.standard(), pass.input.spec.steps.first()) {

@@ -51,11 +51,17 @@ pub(super) fn stay(pass: &mut Pass<'_>) {
     let held = pass.written().min(pass.cap.unwrap_or(i32::MAX));
     pass.target = held.min(pass.reach().pods);
     pass.wanted = pass.step().map_or(0, |step| step.weight);
-    let missing = pass.serving() < pass.target || (pass.reach().pods > 0 && !built(pass));
+    let missing = pass.serving() < pass.target || unbuilt(pass);
     let now = pass.stamp();
     if let Some(attempt) = pass.next.attempt.as_mut() {
         attempt.waiting_since = if missing { attempt.waiting_since.take().or(Some(now)) } else { None };
     }
+}
+
+/// The pool is wanted, has nothing, and is not what it should be. One that somebody edited is put back, and that has no deadline.
+fn unbuilt(pass: &Pass<'_>) -> bool {
+    let edited = pass.live().is_some_and(|live| live.edited_by.is_some());
+    pass.written() == 0 && pass.reach().pods > 0 && !edited && !built(pass)
 }
 
 /// Whatever took the weight to 0, from there the way up is the whole way.

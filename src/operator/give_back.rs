@@ -80,6 +80,8 @@ pub enum GiveBackError {
 
 /// Bound on one request.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Tries to start the operator again after a failure: its pod may be asked to end meanwhile, and has 30 s for it.
+const RESTART_TRIES: u32 = 5;
 /// Rollouts that an error names; those beyond are counted.
 const NAMED: usize = 10;
 
@@ -138,9 +140,19 @@ pub async fn give_back(args: GiveBackArgs) -> Result<(), GiveBackError> {
         return ended;
     }
     hand_over(&election).await;
-    if let Err(error) = scale(&operator, &args.deployment, args.replicas).await {
-        let hint = format!("kubectl scale deployment {} --replicas={}", args.deployment, args.replicas);
-        tracing::error!(%error, hint, "the operator does not run again, and nobody watches what is left");
+    for tries in 1..=RESTART_TRIES {
+        match scale(&operator, &args.deployment, args.replicas).await {
+            Ok(()) => break,
+            Err(error) if tries < RESTART_TRIES => {
+                tracing::warn!(%error, tries, "the operator does not run again yet: trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(error) => {
+                let hint =
+                    format!("kubectl scale deployment {} --replicas={}", args.deployment, args.replicas);
+                tracing::error!(%error, hint, "the operator does not run again, and nobody watches what is left");
+            }
+        }
     }
     ended
 }

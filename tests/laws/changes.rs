@@ -198,6 +198,33 @@ fn a_pool_that_stays_refused_ends_at_the_deadline() {
     assert_eq!(world.status.attempt.as_ref().unwrap().waiting_since, None);
 }
 
+/// Its deadline is for a pool that was never there: one that is fought over, and put back after the person has resumed, goes on.
+#[test]
+fn a_contest_that_a_person_ends_is_no_missed_deadline() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    for _ in 0..3 {
+        world.tick(3000);
+        let live = world.live.as_mut().unwrap();
+        (live.edited_by, live.edited_at) = (Some("argocd-controller".into()), Some(world.now));
+        pass(&mut world);
+    }
+    // The opponent is faster than any pass, for longer than the deadline.
+    for _ in 0..10 {
+        let live = world.live.as_mut().unwrap();
+        (live.edited_by, live.edited_at) = (Some("argocd-controller".into()), Some(world.now));
+        pass(&mut world);
+        world.tick(15_000);
+    }
+    assert_eq!(world.status.reason, Reason::PoolContested);
+    assert_eq!(world.status.attempt.as_ref().unwrap().waiting_since, None);
+    let live = world.live.as_mut().unwrap();
+    (live.edited_by, live.edited_at) = (Some("argocd-controller".into()), Some(world.now));
+    world.say("resume");
+    pass(&mut world);
+    assert_eq!(world.status.phase, Phase::Progressing, "{}", world.status.message);
+}
+
 #[test]
 fn a_removal_that_is_refused_says_why() {
     let mut world = world();

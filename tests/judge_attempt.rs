@@ -20,7 +20,7 @@ struct World {
 }
 
 fn spec(metrics: Vec<MetricSpec>) -> AttemptSpec {
-    AttemptSpec { alpha: 0.01, cell_ms: SCRAPE, started: 0, metrics }
+    AttemptSpec::new(0.01, SCRAPE, 0, metrics)
 }
 
 fn series(id: &str, n: f64, k: f64) -> Series {
@@ -99,7 +99,7 @@ fn clear_needs_enough_requests_in_this_step() {
     let early = world.run(10, Some((10.0, 0.0)), Some((90.0, 0.0)));
     assert!(matches!(why(&early), Why::NotEnough { need, .. } if (*need - 300.0).abs() < 1e-9), "{early:?}");
     let enough = world.run(30, Some((10.0, 0.0)), Some((90.0, 0.0)));
-    assert!(matches!(enough.overall, Verdict::Clear(_)), "{enough:?}");
+    assert!(matches!(enough.overall, Verdict::Clear(_) | Verdict::Safe(_)), "{enough:?}");
     world.step_started = world.now;
     let step = world.run(5, Some((10.0, 0.0)), Some((90.0, 0.0)));
     assert!(matches!(why(&step), Why::NotEnough { .. }));
@@ -110,7 +110,8 @@ fn clear_needs_enough_requests_in_this_step() {
 fn a_breach_is_latched_and_says_its_numbers() {
     let mut world = World::new(None);
     world.run(60, Some((10.0, 0.0)), Some((90.0, 0.0)));
-    let breach = world.run(15, Some((10.0, 2.0)), Some((90.0, 0.0)));
+    // One pod alone has to keep it up: for two minutes at most.
+    let breach = world.run(100, Some((10.0, 2.0)), Some((90.0, 0.0)));
     let Verdict::Breach(evidence) = &breach.overall else { panic!("{breach:?}") };
     assert!(evidence.ratio >= 100.0 && evidence.free_threaded.k > 1.0);
     let sentence = breach.overall.sentence();
@@ -123,7 +124,7 @@ fn a_breach_is_latched_and_says_its_numbers() {
 #[test]
 fn without_a_standard_pool_the_objective_speaks() {
     let mut world = World::new(Some(0.01));
-    let breach = world.run(20, Some((10.0, 3.0)), Some((0.0, 0.0)));
+    let breach = world.run(100, Some((10.0, 3.0)), Some((0.0, 0.0)));
     let sentence = breach.overall.sentence();
     assert!(
         matches!(breach.overall, Verdict::Breach(_)) && sentence.contains("against the objective 1 %"),
@@ -135,11 +136,11 @@ fn without_a_standard_pool_the_objective_speaks() {
 fn both_pools_failing_is_nobodys_fault() {
     let mut world = World::new(Some(0.01));
     world.run(60, Some((10.0, 0.0)), Some((90.0, 0.0)));
-    let shared = world.run(30, Some((10.0, 3.0)), Some((90.0, 27.0)));
+    let shared = world.run(100, Some((10.0, 3.0)), Some((90.0, 27.0)));
     assert!(matches!(shared.overall, Verdict::SharedIncident(_)), "{shared:?}");
     assert!(shared.overall.sentence().contains("both pools fail together"));
     let after = world.run(150, Some((10.0, 0.0)), Some((90.0, 0.0)));
-    assert!(matches!(after.overall, Verdict::Clear(_)), "{after:?}");
+    assert!(matches!(after.overall, Verdict::Clear(_) | Verdict::Safe(_)), "{after:?}");
     assert!(after.signals.is_empty());
 }
 
@@ -154,7 +155,7 @@ fn no_data_is_unknown() {
         Why::NoData { pools: Pools::Both } | Why::Stale { .. } | Why::NotEnough { .. }
     ));
     let clear = world.run(60, Some((10.0, 0.0)), Some((90.0, 0.0)));
-    assert!(matches!(clear.overall, Verdict::Clear(_)));
+    assert!(matches!(clear.overall, Verdict::Clear(_) | Verdict::Safe(_)));
     let blind = world.run(30, None, Some((90.0, 0.0)));
     assert!(matches!(why(&blind), Why::Stale { pools: Pools::FreeThreaded, .. }), "{blind:?}");
     assert!((blind.ratio - clear.ratio).abs() < 0.2 && blind.signals.is_empty());
@@ -175,7 +176,10 @@ fn a_pool_without_requests_is_not_clear() {
     let idle = world.run(60, Some((0.0, 0.0)), Some((90.0, 0.0)));
     assert_eq!(*why(&idle), Why::NoTraffic { pool: Pool::FreeThreaded });
     let alone = world.run(60, Some((10.0, 0.0)), None);
-    assert!(matches!(alone.overall, Verdict::Clear(_)), "a promise needs no standard pool: {alone:?}");
+    assert!(
+        matches!(alone.overall, Verdict::Clear(_) | Verdict::Safe(_)),
+        "a promise needs no standard pool: {alone:?}"
+    );
 }
 
 #[test]
@@ -185,7 +189,7 @@ fn a_cell_with_a_change_of_weight_is_not_tested() {
     let change = |i: i64| WeightChange { at: 59_300 + 1_000 * i, share: 0.1 };
     world.changes.extend((0..20).map(change));
     let held = world.run(15, Some((10.0, 3.0)), Some((90.0, 0.0)));
-    assert!(matches!(held.overall, Verdict::Clear(_)), "{held:?}");
+    assert!(matches!(held.overall, Verdict::Clear(_) | Verdict::Safe(_)), "{held:?}");
 }
 
 #[test]
@@ -197,7 +201,7 @@ fn young_pods_count_only_against_the_objective_on_errors() {
     ] {
         let mut world = World::of(metric);
         world.pods[0].0.counted_from = i64::MAX;
-        let young = world.run(20, Some((10.0, 2.0)), Some((90.0, 0.0)));
+        let young = world.run(100, Some((10.0, 2.0)), Some((90.0, 0.0)));
         assert_eq!(matches!(young.overall, Verdict::Breach(_)), expected, "{young:?}");
         assert!(expected || *why(&young) == Why::WarmingUp);
     }

@@ -100,7 +100,7 @@ fn cells(pods: &[PodSamples], weights: &Weights, looks: &[i64], back: i64) -> Ve
 
 fn spec() -> AttemptSpec {
     let metrics = vec![MetricSpec::errors(0.01, Some(0.05)), MetricSpec::latency(0.0, None)];
-    AttemptSpec { alpha: 0.01, cell_ms: 2_000, started: 1, metrics }
+    AttemptSpec::new(0.01, 2_000, 1, metrics)
 }
 
 fn observe(attempt: &mut Attempt, now: i64, metrics: Vec<Vec<PodSamples>>, changes: &[WeightChange]) {

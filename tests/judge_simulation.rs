@@ -34,6 +34,9 @@ impl Random {
     }
 }
 
+/// Of each pool: enough that no pod alone can hide a regression or make one.
+const PODS: i32 = 3;
+
 struct Setting {
     seconds: i64,
     scrape: i64,
@@ -46,10 +49,10 @@ struct Setting {
 /// One run, fed at once. Seconds from the start to the breach, if one comes.
 fn run(setting: &Setting, seed: u64) -> Option<i64> {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let pods =
-        [(Pool::FreeThreaded, 'a'), (Pool::FreeThreaded, 'b'), (Pool::Standard, 'c'), (Pool::Standard, 'd')];
-    let samples = pods.map(|(pool, name)| {
-        let share = if pool == Pool::FreeThreaded { setting.weight } else { 1.0 - setting.weight } / 2.0;
+    let pools = [(Pool::FreeThreaded, setting.weight), (Pool::Standard, 1.0 - setting.weight)];
+    let pods = pools.into_iter().flat_map(|(pool, share)| (0..PODS).map(move |pod| (pool, share, pod)));
+    let samples = pods.map(|(pool, share, pod)| {
+        let share = share / f64::from(PODS);
         let (mut good, mut bad) = (0.0, 0.0);
         let (mut goods, mut bads) = (vec![], vec![]);
         // Scrapes are staggered between pods.
@@ -64,7 +67,7 @@ fn run(setting: &Setting, seed: u64) -> Option<i64> {
             at += setting.scrape * 1000;
         }
         PodSamples {
-            pod: format!("pod-{name}"),
+            pod: format!("{pool}-{pod}"),
             pool,
             started: -1_000_000,
             counted_from: i64::MIN,
@@ -76,9 +79,9 @@ fn run(setting: &Setting, seed: u64) -> Option<i64> {
         }
     });
     let metrics = vec![MetricSpec::errors(0.0, Some(0.01))];
-    let spec = AttemptSpec { alpha: 0.01, cell_ms: setting.scrape * 1000, started: 0, metrics };
+    let spec = AttemptSpec::new(0.01, setting.scrape * 1000, 0, metrics);
     let mut attempt = Attempt::new(spec).unwrap();
-    let samples = [MetricSamples { name: "errors".to_owned(), pods: samples.to_vec(), problem: None }];
+    let samples = [MetricSamples { name: "errors".to_owned(), pods: samples.collect(), problem: None }];
     let changes = [WeightChange { at: -1, share: setting.weight }];
     let now = setting.seconds * 1000;
     attempt.feed(&Observed { now, metrics: &samples, weight_changes: &changes, step_started: 0 });
@@ -103,16 +106,15 @@ fn false_alarms_stay_within_alpha() {
     assert!(alarms <= 3, "{alarms} of 300");
 }
 
-/// A guard against getting worse, not the target of 1 %: scrapes are staggered, and until evidence is capped per pod the grid
-/// alone leaves up to 6 % false alarms where both pools fail together. 16 of 150 is the 99 % limit of 6 %.
+/// Scrapes are staggered between pods: without the grid and the cap per pod this is 41 to 50 %.
 #[test]
-fn shared_incidents_alarm_no_more_than_the_grid_allows() {
+fn shared_incidents_blame_nobody() {
     // Both pools fail for two minutes.
     let incident = |at: i64, _| if (900..1_020).contains(&at) { 0.2 } else { 0.001 };
     let shared = Setting { seconds: 1_500, scrape: 15, rps: 100.0, weight: 0.05, bad: incident };
     let alarms = (1..=150).filter(|seed| run(&shared, *seed).is_some()).count();
     println!("shared incidents: {alarms} of 150");
-    assert!(alarms <= 16, "{alarms} of 150");
+    assert!(alarms <= 3, "{alarms} of 150");
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn five_percent_more_is_found_soon() {
     let at_15 = median(&slow, 101);
     let at_1 = median(&Setting { seconds: 300, scrape: 1, ..slow }, 101);
     println!("+5 % at 100 rps, weight 5 %: median {at_15} s at scrapes of 15 s, {at_1} s at 1 s");
-    assert!(at_15 <= 30 && at_1 <= 20, "{at_15} s, {at_1} s");
+    assert!(at_15 <= 30 && at_1 <= 40, "{at_15} s, {at_1} s");
 }
 
 #[test]
@@ -131,5 +133,5 @@ fn a_break_after_a_healthy_time_is_found() {
     let setting = Setting { seconds: 400, scrape: 1, rps: 100.0, weight: 0.25, bad: breaks };
     let delay = median(&setting, 51) - 300;
     println!("10 % errors after 5 healthy minutes, 100 rps, weight 25 %, scrapes of 1 s: median {delay} s");
-    assert!((0..=8).contains(&delay), "{delay} s");
+    assert!((0..=12).contains(&delay), "{delay} s");
 }

@@ -276,7 +276,7 @@ pub struct WeightChange {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VerdictStatus {
-    /// `Breach`, `SharedIncident`, `Unknown`, `Clear` or `HardSignal`.
+    /// `HardSignal`, `Breach`, `SharedIncident`, `Unknown`, `Clear` or `Safe`.
     pub overall: String,
     /// The sentence with its numbers.
     pub sentence: String,

@@ -160,7 +160,7 @@ fn verdict(pass: &mut Pass<'_>) {
                 .map(|metric| (metric.name.clone(), metric.verdict.clone()))
                 .collect::<Vec<_>>()
         };
-        verdict.overall == "Clear"
+        finding.kind.is_clear()
             && before.overall == verdict.overall
             && before.evidence == verdict.evidence
             && before.bound == verdict.bound

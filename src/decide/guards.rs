@@ -264,7 +264,7 @@ fn held(pass: &Pass<'_>) -> Option<Stop> {
 
 fn clear(pass: &Pass<'_>) -> Option<Stop> {
     let finding = pass.input.finding;
-    if finding.kind == FindingKind::Clear {
+    if finding.kind.is_clear() {
         return None;
     }
     let reason =

@@ -5,6 +5,7 @@ use super::{
     freshness::{Blindness, Freshness, Pools},
     grid::{Cell, Grid},
     merge::{Crossing, Merge, Standing, largest_of},
+    safe::Safe,
     samples::{MetricSamples, Observed, Pool},
     signals::{Signal, Watch},
     spec::{AttemptSpec, MetricKind, MetricSpec, SpecError},
@@ -44,10 +45,12 @@ struct Metric {
     step: Step,
 }
 
-/// What `Clear` looks at: the cells of this step.
-#[derive(Clone, Copy, Debug, Default)]
+/// What `Clear` and `Safe` look at: the cells of this step.
+#[derive(Clone, Debug, Default)]
 struct Step {
     span: Span,
+    /// Whether it is shown to be well, for a metric that is compared.
+    safe: Option<Safe>,
     /// Requests of young pods among the rest.
     young: f64,
 }
@@ -65,7 +68,7 @@ impl Attempt {
             fresh: Freshness::new(spec.cell_ms, spec.started),
             watch: (metric.kind == MetricKind::Errors || !counts_errors).then(|| Watch::new(&metric.name)),
             problem: Some("not asked yet".to_owned()),
-            step: Step::default(),
+            step: Step::new(&spec, metric),
         };
         Ok(Self {
             metrics: spec.metrics.iter().map(metric).collect(),
@@ -92,8 +95,8 @@ impl Attempt {
         self.weights.learn(observed.weight_changes);
         if observed.step_started != self.step_started {
             self.step_started = observed.step_started;
-            for metric in &mut self.metrics {
-                metric.step = Step::default();
+            for (metric, of) in self.metrics.iter_mut().zip(&self.spec.metrics) {
+                metric.step = Step::new(&self.spec, of);
             }
         }
         let mut cells = Vec::new();
@@ -102,6 +105,11 @@ impl Attempt {
             let closed = metric.read(samples, observed.now, &self.weights);
             cells.extend(closed.into_iter().map(|cell| (index, cell)));
         }
+        self.feed_cells(cells);
+    }
+
+    /// Takes cells as they are, by the index of their metric: from a file or a simulation.
+    pub fn feed_cells(&mut self, mut cells: Vec<(usize, Cell)>) {
         // Cells of all metrics in the order in which they became known, as if every sample had been fed alone.
         cells.sort_by_key(|(index, cell)| (cell.known, cell.end, *index));
         for together in cells.chunk_by(|(_, a), (_, b)| (a.known, a.end) == (b.known, b.end)) {
@@ -139,6 +147,11 @@ impl Attempt {
         if let Some((_, cell)) = tested.first() {
             self.merge.push(cell.end, &tested);
         }
+    }
+
+    /// A breach or a hard signal has ended it: nothing that follows changes what is said.
+    pub fn is_over(&self) -> bool {
+        !self.signals.is_empty() || matches!(self.merge.standing(), Standing::Breach(_))
     }
 
     /// What is to be said at `now` (ms since the epoch).
@@ -185,6 +198,8 @@ impl Attempt {
             return Verdict::SharedIncident(self.evidence(spec, Some(term), term.held.unwrap_or_default()));
         }
         let evidence = self.evidence(spec, largest_of(terms()).map(|(_, term)| term), metric.step.span);
+        let evidence =
+            Evidence { safe: metric.step.safe.as_ref().map(|safe| ratio(safe.ln_m())), ..evidence };
         let why = metric.unknown(spec, blind, now).or(match standing {
             Standing::Breach(_) => Some(Why::Ended),
             Standing::Waiting { until, .. } => Some(Why::Confirming { until: *until }),
@@ -192,6 +207,8 @@ impl Attempt {
         });
         match why {
             Some(why) => Verdict::Unknown { why, evidence },
+            // What is held to a promise alone has no line to be shown under.
+            None if evidence.safe.is_none_or(|safe| safe >= evidence.safe_bound) => Verdict::Safe(evidence),
             None => Verdict::Clear(evidence),
         }
     }
@@ -209,6 +226,8 @@ impl Attempt {
             ratio: ratio(self.merge.ln_sum()),
             term: term.map_or(0.0, |term| ratio(term.ln_term())),
             bound: self.merge.bound(),
+            safe: None,
+            safe_bound: 1.0 / self.spec.beta,
             objective: spec.objective,
             tolerate: spec.tolerate,
         }
@@ -276,11 +295,19 @@ impl Metric {
 }
 
 impl Step {
+    fn new(spec: &AttemptSpec, metric: &MetricSpec) -> Self {
+        Self { safe: Safe::of(spec, metric), ..Self::default() }
+    }
+
     /// What every test of the metric counts: without young pods, unless there is nothing but an objective on errors.
     fn add(&mut self, cell: &Cell, spec: &MetricSpec) {
         let with_young = spec.kind == MetricKind::Errors && spec.tolerate.is_none();
         let sum = |pool| cell.sum(pool, with_young);
         self.span.add(cell, sum(Pool::FreeThreaded), sum(Pool::Standard));
+        if let Some(safe) = &mut self.safe {
+            let side = |pool| (cell.sum(pool, false), cell.pods(pool, false).count());
+            safe.push(side(Pool::FreeThreaded), side(Pool::Standard));
+        }
         self.young += cell.sum(Pool::FreeThreaded, true).n - sum(Pool::FreeThreaded).n;
     }
 }
@@ -308,7 +335,7 @@ fn foremost(metrics: &[MetricVerdict]) -> Option<Verdict> {
         |m: &MetricVerdict| (m.verdict.rank(), m.blind.map_or(u8::MAX, |blind| blind_rank(blind.pools)));
     let clear = |m: &MetricVerdict| m.verdict.evidence().map_or(0.0, |e| e.term);
     let first = metrics.iter().reduce(|best, next| {
-        let more = matches!(next.verdict, Verdict::Clear(_)) && clear(next) > clear(best);
+        let more = matches!(next.verdict, Verdict::Clear(_) | Verdict::Safe(_)) && clear(next) > clear(best);
         if rank(next) < rank(best) || rank(next) == rank(best) && more { next } else { best }
     });
     first.map(|m| m.verdict.clone())

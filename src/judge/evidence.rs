@@ -1,13 +1,15 @@
 //! One test of one metric: what it counts of a cell, and since when it has been gathering evidence.
 
 use super::{
+    capped::Capped,
     counts::Counts,
     grid::Cell,
+    mixture::{PARTS, Parts},
+    noise::Noise,
     objective::Objective,
     regression::Regression,
     samples::Pool,
     spec::{AttemptSpec, MetricKind, MetricSpec},
-    tally::Tally,
 };
 
 /// `ln M` up to which a test counts as not having moved: an `M` that never did is 1 up to rounding.
@@ -31,11 +33,10 @@ impl Span {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Test {
     Regression(Regression),
-    /// With its `p0`.
-    Objective(Objective, f64),
+    Objective(Objective),
 }
 
 /// A weighted test: one term of the sum that is compared with `1/α`.
@@ -50,6 +51,10 @@ pub(super) struct Term {
     /// The counts of a shared incident that this objective is waiting out.
     pub(super) held: Option<Span>,
     test: Test,
+    evidence: Capped,
+    noise: Noise,
+    /// `φ` times the tries of one request: what every `ln e` is divided by.
+    tempering: f64,
     with_young: bool,
 }
 
@@ -57,30 +62,35 @@ impl Term {
     /// All terms of an attempt, metric by metric, the regression before the objective.
     pub(super) fn all(spec: &AttemptSpec) -> Vec<Self> {
         let metrics = spec.metrics.iter().zip(spec.weights()).enumerate();
-        metrics
-            .flat_map(|(i, (metric, weight))| Self::of(i, metric, weight / metric.tests().max(1) as f64))
-            .collect()
+        let of = |(i, (metric, weight)): (usize, (&MetricSpec, f64))| {
+            let weight = weight / metric.tests().max(1) as f64;
+            let regression = metric.tolerate.map(|margin| Regression { factor: 1.0, margin });
+            let regression =
+                regression.map(|test| Self::new(spec, metric, i, weight, Test::Regression(test)));
+            let objective = metric.objective.map(Objective::new);
+            let objective = objective.map(|test| Self::new(spec, metric, i, weight, Test::Objective(test)));
+            regression.into_iter().chain(objective).collect::<Vec<_>>()
+        };
+        metrics.flat_map(of).collect()
     }
 
-    fn of(metric: usize, spec: &MetricSpec, weight: f64) -> Vec<Self> {
-        let regression = spec.tolerate.map(|delta| Self::regression(metric, weight, 1.0, delta));
-        let with_young = spec.kind == MetricKind::Errors;
-        let objective = spec.objective.map(|p0| Self::with_objective(metric, weight, p0, with_young));
-        regression.into_iter().chain(objective).collect()
-    }
-
-    /// A regression of `rho` times the standard share and `delta`. Young pods are left out on both sides.
-    pub(super) fn regression(metric: usize, weight: f64, rho: f64, delta: f64) -> Self {
-        Self::new(metric, weight, Test::Regression(Regression::new(rho, delta)), false)
-    }
-
-    /// An objective of `p0`.
-    pub(super) fn with_objective(metric: usize, weight: f64, p0: f64, with_young: bool) -> Self {
-        Self::new(metric, weight, Test::Objective(Objective::new(p0), p0), with_young)
-    }
-
-    fn new(metric: usize, weight: f64, test: Test, with_young: bool) -> Self {
-        Self { metric, weight, since: Span::default(), held: None, test, with_young }
+    fn new(spec: &AttemptSpec, of: &MetricSpec, metric: usize, weight: f64, test: Test) -> Self {
+        // Young pods are left out of every comparison, and never of a promise on errors.
+        let (used, with_young) = match &test {
+            Test::Regression(_) => (PARTS, false),
+            Test::Objective(objective) => (objective.used, of.kind == MetricKind::Errors),
+        };
+        Self {
+            metric,
+            weight,
+            since: Span::default(),
+            held: None,
+            test,
+            evidence: Capped::new(used, -(spec.alpha * weight).ln()),
+            noise: of.noise,
+            tempering: of.noise.phi * spec.tries(),
+            with_young,
+        }
     }
 
     /// Takes a cell, and counts nothing of it while held. A cell without the pool's pods moves only the clock of the onset.
@@ -90,14 +100,20 @@ impl Term {
         }
         let c = cell.sum(Pool::FreeThreaded, self.with_young);
         let b = cell.sum(Pool::Standard, self.with_young);
-        let ln_m = match &mut self.test {
+        let pods = cell.pods(Pool::FreeThreaded, self.with_young);
+        let tempering = self.tempering;
+        let brought: Vec<(&str, Parts)> = match &self.test {
             Test::Regression(test) => {
-                let tally = Tally { ours: c.n, ours_bad: c.k, standard: b.n, standard_bad: b.k };
-                test.update(&tally, cell.seconds())
+                let standard = cell.pods(Pool::Standard, self.with_young).count();
+                let widened = self.noise.widening(pods.clone().count(), standard);
+                let gains = test.gains(c, b, widened);
+                pods.map(|(name, pod)| (name.as_str(), gains.of(pod.counts, tempering))).collect()
             }
-            Test::Objective(test, _) => test.update(c.n, c.k, cell.seconds()),
+            Test::Objective(test) => {
+                pods.map(|(name, pod)| (name.as_str(), test.gains(pod.counts, tempering))).collect()
+            }
         };
-        if ln_m <= UNMOVED {
+        if self.evidence.push(cell.start, cell.end, &brought) <= UNMOVED {
             self.since = Span::default();
         } else {
             self.since.add(cell, c, b);
@@ -106,10 +122,7 @@ impl Term {
 
     /// `ln M`.
     pub(super) fn ln_m(&self) -> f64 {
-        match &self.test {
-            Test::Regression(test) => test.ln_m(),
-            Test::Objective(test, _) => test.ln_m(),
-        }
+        self.evidence.ln_m()
     }
 
     /// `ln(w·M)`.
@@ -121,14 +134,22 @@ impl Term {
     pub(super) fn objective(&self) -> Option<f64> {
         match &self.test {
             Test::Regression(_) => None,
-            Test::Objective(_, p0) => Some(*p0),
+            Test::Objective(test) => Some(test.allowed),
+        }
+    }
+
+    /// As the vectors have it: `ρ` other than 1.
+    #[cfg(test)]
+    pub(super) fn compare_with(&mut self, rho: f64) {
+        if let Test::Regression(test) = &mut self.test {
+            test.factor = rho;
         }
     }
 
     /// Both pools failed together: back to `M = 1`, and nothing counts until the hold ends.
     pub(super) fn hold(&mut self) {
-        if let Test::Objective(test, p0) = &mut self.test {
-            *test = Objective::new(*p0);
+        if self.objective().is_some() {
+            self.evidence.restart();
             self.held = Some(std::mem::take(&mut self.since));
         }
     }

@@ -40,6 +40,15 @@ pub enum FindingKind {
     Unknown,
     /// Fresh data, enough of it, and no finding.
     Clear,
+    /// Clear, and shown to be well enough for the next step.
+    Safe,
+}
+
+impl FindingKind {
+    /// Nothing speaks against the pool, and there is enough to say so.
+    pub fn is_clear(self) -> bool {
+        matches!(self, Self::Clear | Self::Safe)
+    }
 }
 
 /// Whose counts are missing.

@@ -66,13 +66,28 @@ pub struct PodCounts {
 }
 
 impl Cell {
+    /// A cell that was counted as a whole, without grid: from a file or a simulation.
+    pub fn plain(start: i64, end: i64, pods: BTreeMap<String, PodCounts>) -> Self {
+        Self {
+            start,
+            end,
+            closes: end,
+            known: end,
+            held: false,
+            several_processes: false,
+            pods,
+            missing_standard: 0,
+            missing_free_threaded: 0,
+        }
+    }
+
     /// Length in seconds.
     pub fn seconds(&self) -> f64 {
         (self.end - self.start) as f64 / 1000.0
     }
 
     /// Pods of `pool`, with or without the young ones.
-    pub fn pods(&self, pool: Pool, with_young: bool) -> impl Iterator<Item = (&String, &PodCounts)> {
+    pub fn pods(&self, pool: Pool, with_young: bool) -> impl Iterator<Item = (&String, &PodCounts)> + Clone {
         self.pods.iter().filter(move |(_, pod)| pod.pool == pool && (with_young || !pod.young))
     }
 

@@ -1,6 +1,7 @@
 //! Samples → one finding: sequential tests, signals outside their bound, and what is not known. Pure.
 
 mod attempt;
+mod capped;
 mod counts;
 mod evidence;
 mod finding;
@@ -9,17 +10,20 @@ mod grid;
 mod hard;
 mod merge;
 mod mixture;
+mod noise;
 mod objective;
 mod overall;
 mod processes;
 mod regression;
 mod report;
+mod safe;
 mod samples;
 mod sentence;
 mod signals;
 mod spec;
-mod tally;
 mod track;
+#[cfg(test)]
+mod vectors;
 mod verdict;
 mod weights;
 pub use attempt::Attempt;
@@ -28,12 +32,11 @@ pub use finding::{Blind, Finding, FindingKind};
 pub use freshness::{Blindness, Pools};
 pub use grid::{Cell, Grid, PodCounts};
 pub use hard::hard_signals;
-pub use objective::Objective;
+pub use noise::{Baseline, Noise};
 pub use overall::overall;
-pub use regression::Regression;
+pub use safe::{Traffic, seconds_until_safe};
 pub use samples::{MetricSamples, Observed, PodSamples, Point, Pool, Series, WeightChange};
 pub use signals::Signal;
 pub use spec::{AttemptSpec, MetricKind, MetricSpec, SpecError};
-pub use tally::Tally;
 pub use verdict::{Evidence, Judgement, MetricVerdict, Test, Verdict, Why};
 pub use weights::Weights;

@@ -1,44 +1,62 @@
 //! Is the free-threaded pool worse than the standard one?
 
 use super::{
-    mixture::{ELEVATIONS, Mixture},
-    tally::Tally,
+    counts::Counts,
+    mixture::{ELEVATIONS, PARTS, Parts},
 };
 
-/// Sequential test of H0: in every cell `p_ours ≤ ρ·p_standard + δ`, where the standard rate may vary freely.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Regression {
-    mixture: Mixture,
+/// H0: in every cell `p_ours ≤ ρ·p_standard + δ`, where the standard rate may vary freely.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Regression {
     /// `ρ`: factor that is tolerated.
-    factor: f64,
+    pub(super) factor: f64,
     /// `δ`: difference that is tolerated.
-    margin: f64,
+    pub(super) margin: f64,
+}
+
+/// What one cell says per elevation: of each bad request of ours, and of everything else.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gains {
+    on_bad: Parts,
+    shared: Parts,
+    n: f64,
 }
 
 impl Regression {
-    /// Tolerates `factor` times the standard rate plus `margin`.
-    pub fn new(factor: f64, margin: f64) -> Self {
-        Self { mixture: Mixture::new(ELEVATIONS.len()), factor, margin }
-    }
-
-    /// Adds one cell of `seconds`; returns `ln M`.
-    pub fn update(&mut self, cell: &Tally, seconds: f64) -> f64 {
-        let (factor, margin) = (self.factor, self.margin);
-        self.mixture.push(ELEVATIONS.into_iter().map(|r| log_ratio(r, factor, margin, cell)), seconds)
-    }
-
-    /// `ln M`.
-    pub fn ln_m(&self) -> f64 {
-        self.mixture.ln_m()
+    /// Log likelihood ratios of a cell in which the pools counted `ours` and `standard`. `widened`: by how much more than `ρ` pods
+    /// differ for good. With one pool silent there is nothing to compare, and all are 0.
+    pub(super) fn gains(&self, ours: Counts, standard: Counts, widened: f64) -> Gains {
+        let mut gains = Gains { on_bad: [0.0; PARTS], shared: [0.0; PARTS], n: ours.n };
+        if ours.n <= 0.0 || standard.n <= 0.0 {
+            return gains;
+        }
+        let factor = self.factor * widened;
+        for ((r, on_bad), shared) in ELEVATIONS.into_iter().zip(&mut gains.on_bad).zip(&mut gains.shared) {
+            let (a, ln_a, ln_b) = ratios(r, factor, ours.n, standard.n);
+            *on_bad = ln_a;
+            *shared = standard.k * ln_b - self.margin * ours.n * (a - 1.0);
+        }
+        gains
     }
 }
 
-/// Log likelihood ratio of elevation `r` in one cell. With factor 1 and no margin it is the conditional binomial one.
-fn log_ratio(r: f64, factor: f64, margin: f64, cell: &Tally) -> f64 {
-    if cell.ours <= 0.0 || cell.standard <= 0.0 {
-        return 0.0;
+impl Gains {
+    /// One pod's part of the evidence, divided by `tempering` (`φ`, times the tries of one request).
+    pub(super) fn of(&self, pod: Counts, tempering: f64) -> Parts {
+        let share = if self.n > 0.0 { pod.n / self.n } else { 0.0 };
+        let mut parts = [0.0; PARTS];
+        for ((part, on_bad), shared) in parts.iter_mut().zip(&self.on_bad).zip(&self.shared) {
+            *part = (pod.k * on_bad + share * shared) / tempering;
+        }
+        parts
     }
-    let b = (factor * cell.ours + cell.standard) / (factor * r * cell.ours + cell.standard);
+}
+
+/// `a = r·b`, `ln a` and `ln b` of elevation `r`: a bad request of ours weighs `a`, one of the standard pool `b`. Valid because
+/// `ρ·n_c(a−1) + n_b(b−1) = 0`; with factor 1 and no margin it is the conditional binomial likelihood ratio (Lindon & Malek,
+/// arXiv 2011.03567).
+pub(super) fn ratios(r: f64, factor: f64, ours: f64, standard: f64) -> (f64, f64, f64) {
+    let b = (factor * ours + standard) / (factor * r * ours + standard);
     let a = r * b;
-    cell.ours_bad * a.ln() + cell.standard_bad * b.ln() - margin * cell.ours * (a - 1.0)
+    (a, a.ln(), b.ln())
 }

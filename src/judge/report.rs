@@ -60,6 +60,7 @@ fn kind(verdict: &Verdict) -> (FindingKind, Reason) {
         Verdict::SharedIncident(_) => (FindingKind::SharedIncident, Reason::SharedIncident),
         Verdict::Unknown { why, .. } => (FindingKind::Unknown, unknown(why)),
         Verdict::Clear(_) => (FindingKind::Clear, Reason::Holding),
+        Verdict::Safe(_) => (FindingKind::Safe, Reason::Holding),
     }
 }
 

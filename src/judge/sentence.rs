@@ -13,6 +13,7 @@ impl Verdict {
         match self {
             Self::HardSignal(signal) => signal.sentence(),
             Self::Breach(e) | Self::Clear(e) => format!("{} {}; {}", measured(e), against(e), odds(e)),
+            Self::Safe(e) => format!("{} {}; {}{}", measured(e), against(e), odds(e), safe(e)),
             Self::SharedIncident(e) => format!(
                 "{} and {} of {} on the standard pool too, {}: both pools fail together, so nobody is blamed",
                 measured(e),
@@ -100,13 +101,22 @@ fn objective(e: &Evidence) -> String {
 }
 
 fn odds(e: &Evidence) -> String {
-    let ratio = match e.ratio {
+    format!("evidence {}:1, acts at {}:1", ratio(e.ratio), number(e.bound))
+}
+
+/// `; safe 25:1, enough at 20:1`.
+fn safe(e: &Evidence) -> String {
+    let safe = e.safe.map(|safe| format!("; safe {}:1, enough at {}:1", ratio(safe), number(e.safe_bound)));
+    safe.unwrap_or_default()
+}
+
+fn ratio(ratio: f64) -> String {
+    match ratio {
         r if r > 1e9 => "over 1,000,000,000".to_owned(),
         r if r >= 10.0 => number(r),
         r if r >= 0.1 => format!("{r:.1}"),
         _ => "under 0.1".to_owned(),
-    };
-    format!("evidence {ratio}:1, acts at {}:1", number(e.bound))
+    }
 }
 
 /// A measured share.
@@ -159,6 +169,8 @@ mod tests {
             ratio: 3410.2,
             term: 3400.0,
             bound: 100.0,
+            safe: Some(31.0),
+            safe_bound: 20.0,
             objective: Some(0.01),
             tolerate: Some(0.0),
         }
@@ -194,8 +206,13 @@ mod tests {
         let healthy =
             Evidence { free_threaded: Counts::new(5000.0, 2.0), ratio: 0.42, ..evidence(Test::Regression) };
         assert_eq!(
-            Verdict::Clear(healthy).sentence(),
+            Verdict::Clear(healthy.clone()).sentence(),
             "errors 0.04 % of 5,000 requests against 0.1 % of 3,120 on the standard pool; evidence 0.4:1, acts at 100:1"
+        );
+        assert_eq!(
+            Verdict::Safe(healthy).sentence(),
+            "errors 0.04 % of 5,000 requests against 0.1 % of 3,120 on the standard pool; evidence 0.4:1, acts at 100:1; \
+             safe 31:1, enough at 20:1"
         );
         let silent = Signal::Silent {
             metric: "errors".to_owned(),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::noise::Noise;
+
 /// The largest objective that makes sense: with more than half of the requests allowed to be bad nothing is promised.
 const LARGEST_OBJECTIVE: f64 = 0.5;
 
@@ -33,6 +35,8 @@ pub struct MetricSpec {
     pub objective: Option<f64>,
     /// Share of `α` for this metric, split evenly between its tests. `None`: as much as every other.
     pub weight: Option<f64>,
+    /// How much burstier than coin tosses its counts are.
+    pub noise: Noise,
 }
 
 impl MetricSpec {
@@ -44,6 +48,7 @@ impl MetricSpec {
             tolerate: Some(tolerate),
             objective,
             weight: None,
+            noise: Noise::UNKNOWN,
         }
     }
 
@@ -55,6 +60,7 @@ impl MetricSpec {
             tolerate: Some(tolerate),
             objective,
             weight: None,
+            noise: Noise::UNKNOWN,
         }
     }
 
@@ -72,11 +78,28 @@ pub struct AttemptSpec {
     pub cell_ms: i64,
     /// When the attempt began, ms since the epoch.
     pub started: i64,
+    /// Most tries of one request within one pool, at least 1. Retries make errors come in packs that no dispersion over pods shows.
+    pub tries: u32,
+    /// `β`: chance that a pool at the line is called safe, per step, over 0 and under 1.
+    pub beta: f64,
     /// What is judged.
     pub metrics: Vec<MetricSpec>,
 }
 
+/// [`AttemptSpec::beta`] where nothing else is said.
+const BETA: f64 = 0.05;
+
 impl AttemptSpec {
+    /// Requests that are tried once, and 5 % for `β`.
+    pub fn new(alpha: f64, cell_ms: i64, started: i64, metrics: Vec<MetricSpec>) -> Self {
+        Self { alpha, cell_ms, started, tries: 1, beta: BETA, metrics }
+    }
+
+    /// [`Self::tries`] as what evidence is divided by.
+    pub(super) fn tries(&self) -> f64 {
+        f64::from(self.tries.max(1))
+    }
+
     /// The same metrics for one window of 24 hours of the guard after a promotion: `M` starts at 1 and `α` is a thirtieth. Left
     /// running for ever, the price of an unknown onset would grow with the age of the attempt.
     #[must_use]
@@ -103,6 +126,9 @@ impl AttemptSpec {
         if self.cell_ms < 1 {
             return Err(SpecError::Cell(self.cell_ms));
         }
+        if !(self.beta > 0.0 && self.beta < 1.0) {
+            return Err(SpecError::Beta(self.beta));
+        }
         if self.metrics.is_empty() {
             return Err(SpecError::NoMetrics);
         }
@@ -123,6 +149,10 @@ impl AttemptSpec {
             if metric.weight.is_some_and(|w| !(w > 0.0 && w <= 1.0)) {
                 return Err(SpecError::Weight(name()));
             }
+            let Noise { phi, tau } = metric.noise;
+            if !(phi >= 1.0 && phi.is_finite() && tau >= 0.0 && tau.is_finite()) {
+                return Err(SpecError::Noise(name()));
+            }
         }
         Ok(())
     }
@@ -133,6 +163,8 @@ impl AttemptSpec {
 pub enum SpecError {
     /// `α` is not between 0 and 1.
     Alpha(f64),
+    /// `β` is not between 0 and 1.
+    Beta(f64),
     /// A cell has no length.
     Cell(i64),
     /// There is nothing to judge.
@@ -147,12 +179,15 @@ pub enum SpecError {
     Objective(String),
     /// This metric's weight is not over 0 and at most 1.
     Weight(String),
+    /// This metric's noise is less than none.
+    Noise(String),
 }
 
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Alpha(alpha) => write!(f, "the false rollback rate must lie between 0 and 1, not {alpha}"),
+            Self::Beta(beta) => write!(f, "the unsafe advance rate must lie between 0 and 1, not {beta}"),
             Self::Cell(ms) => write!(f, "the scrape interval must be positive, not {ms} ms"),
             Self::NoMetrics => f.write_str("there is no metric to judge by"),
             Self::Twice(name) => write!(f, "two metrics are named {name}"),
@@ -160,6 +195,9 @@ impl fmt::Display for SpecError {
             Self::Tolerate(name) => write!(f, "the tolerance of {name} must be at least 0 and under 100 %"),
             Self::Objective(name) => write!(f, "the objective of {name} must be over 0 and at most 50 %"),
             Self::Weight(name) => write!(f, "the weight of {name} must be over 0 and at most 1"),
+            Self::Noise(name) => {
+                write!(f, "the noise of {name} must divide by at least 1 and widen by at least 0")
+            }
         }
     }
 }
@@ -179,7 +217,7 @@ mod tests {
                 ..MetricSpec::errors(0.0, None)
             };
             let metrics = ["a", "b"].into_iter().zip(weights).map(metric).collect();
-            AttemptSpec { alpha: 0.01, cell_ms: 1000, started: 0, metrics }.weights()
+            AttemptSpec::new(0.01, 1000, 0, metrics).weights()
         };
         assert_eq!(of([None, None]), [0.5, 0.5]);
         assert_eq!(of([Some(0.2), Some(0.3)]), [0.2, 0.3]);

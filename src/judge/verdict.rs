@@ -44,6 +44,10 @@ pub struct Evidence {
     pub term: f64,
     /// `1/α`: the ratio at which it is acted on.
     pub bound: f64,
+    /// The odds for "well enough" in this step, of a metric that is compared. At most `1e300`.
+    pub safe: Option<f64>,
+    /// `1/β`: at these odds the step may end.
+    pub safe_bound: f64,
     /// `p0`, if one is promised.
     pub objective: Option<f64>,
     /// `δ`, if the pools are compared.
@@ -99,7 +103,7 @@ pub enum Why {
     Ended,
 }
 
-/// What is found, in order of precedence: a hard signal, a breach, a shared incident, unknown, clear.
+/// What is found, in order of precedence: a hard signal, a breach, a shared incident, unknown, clear, safe.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "verdict", rename_all = "camelCase")]
 pub enum Verdict {
@@ -118,6 +122,8 @@ pub enum Verdict {
     },
     /// Fresh data, enough of it in this step, and no finding.
     Clear(Evidence),
+    /// Clear, and the pool is shown to be well enough for the next step.
+    Safe(Evidence),
 }
 
 impl Verdict {
@@ -129,6 +135,7 @@ impl Verdict {
             Self::SharedIncident(_) => 2,
             Self::Unknown { .. } => 3,
             Self::Clear(_) => 4,
+            Self::Safe(_) => 5,
         }
     }
 
@@ -139,7 +146,8 @@ impl Verdict {
             Self::Breach(evidence)
             | Self::SharedIncident(evidence)
             | Self::Unknown { evidence, .. }
-            | Self::Clear(evidence) => Some(evidence),
+            | Self::Clear(evidence)
+            | Self::Safe(evidence) => Some(evidence),
         }
     }
 }

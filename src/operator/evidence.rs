@@ -210,12 +210,12 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
         analysis.error_rate.as_ref().map(|e| MetricSpec::errors(e.tolerate.ratio(), Some(e.max.ratio())));
     let latency =
         analysis.latency.as_ref().map(|l| MetricSpec::latency(l.tolerate.ratio(), Some(l.max.ratio())));
-    let spec = AttemptSpec {
-        alpha: analysis.false_rollback.ratio(),
-        cell_ms: attempt.cell.millis(),
-        started: attempt.started_at.0.as_millisecond(),
-        metrics: metrics.into_iter().chain(latency).collect(),
-    };
+    let spec = AttemptSpec::new(
+        analysis.false_rollback.ratio(),
+        attempt.cell.millis(),
+        attempt.started_at.0.as_millisecond(),
+        metrics.into_iter().chain(latency).collect(),
+    );
     Some(Wanted {
         rollout: (namespace.clone(), name),
         scope: Scope {

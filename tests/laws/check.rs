@@ -161,7 +161,7 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         demand(next.paused_since.is_none(), "rises while paused")?;
         demand(seen.route.serving == written, "rises before the last weight is read back")?;
         demand(written == 0 || !young(world), "rises on young pods")?;
-        demand(written == 0 || world.finding.kind == FindingKind::Clear, "rises without a clear verdict")?;
+        demand(written == 0 || world.finding.kind.is_clear(), "rises without a clear verdict")?;
         demand(
             !against(world) && world.finding.kind != FindingKind::SharedIncident,
             "rises against a finding",
@@ -190,7 +190,7 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         demand(held || approved, "goes on before the hold is over")?;
         demand(approved || !step.pause, "goes on without approval")?;
         demand(
-            world.finding.kind == FindingKind::Clear && world.finding.blind == Blind::No,
+            world.finding.kind.is_clear() && world.finding.blind == Blind::No,
             "goes on without a clear verdict",
         )?;
         demand(!young(world), "goes on with young pods")?;

@@ -12,6 +12,8 @@ mod check;
 mod commands;
 #[path = "laws/crash.rs"]
 mod crash;
+#[path = "laws/pace.rs"]
+mod pace;
 #[path = "laws/tables.rs"]
 mod tables;
 #[path = "laws/uninstall.rs"]
@@ -22,7 +24,7 @@ mod world;
 use std::{collections::BTreeMap, sync::LazyLock, thread};
 
 use freethread_rollout::{
-    api::{OnStandardChange, Phase},
+    api::{OnInconclusive, OnStandardChange, Phase},
     decide::{Guards, Movement, PoolWanted},
 };
 
@@ -75,6 +77,12 @@ fn history(guards: Guards, seed: u64, explored: &mut Explored) {
     let storm = world.random.pick(&[20, 60, 100]);
     if world.random.percent(30) {
         world.spec.on_standard_change = OnStandardChange::Hold;
+    }
+    world.hear_of_the_step();
+    if world.random.percent(40) {
+        chaos::pace_by_evidence(&mut world.spec);
+        let all = [OnInconclusive::Pause, OnInconclusive::Advance, OnInconclusive::RollBack];
+        world.spec.analysis.on_inconclusive = world.random.pick(&all);
     }
     for pass in 0..PASSES {
         if world.random.percent(storm) {
@@ -193,6 +201,8 @@ fn the_histories_have_seen_everything() {
         "Progressing/Observing",
         "Progressing/StandardNotReady",
         "Paused/AwaitingApproval",
+        "Paused/Inconclusive",
+        "RolledBack/Inconclusive",
         "Paused/AwaitingOvershootConsent",
         "Paused/PausedByUser",
         "Paused/Suspended",

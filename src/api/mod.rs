@@ -2,14 +2,20 @@
 //!
 //! Pure: no client, no runtime, no clock. The CRD in `crds/` is generated from these types.
 
+mod analysis;
 mod hash;
+mod metrics;
 mod names;
 mod quantity;
 mod spec;
 mod status;
+mod step;
 
+pub use analysis::*;
 pub use hash::hash;
+pub use metrics::*;
 pub use names::*;
 pub use quantity::{ParseQuantityError, Percent, Span};
 pub use spec::*;
 pub use status::*;
+pub use step::*;

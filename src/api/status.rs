@@ -115,6 +115,8 @@ pub enum Reason {
     Holding,
     /// Not enough evidence to go on.
     InsufficientEvidence,
+    /// A step that waits for evidence was not shown to be safe within its `maxHold`.
+    Inconclusive,
     /// A step asks for approval.
     AwaitingApproval,
     /// The smallest reachable share is more than twice the wanted one.
@@ -233,6 +235,9 @@ pub struct AttemptStatus {
     /// When the step's weight was first read back as applied. The hold runs from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub converged_at: Option<MicroTime>,
+    /// From here on counts are of the current step's own weight; until it has been served, those of the step before are the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_counts_from: Option<MicroTime>,
     /// Since when pods have been missing for the current weight, for the progress deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_since: Option<MicroTime>,

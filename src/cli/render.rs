@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{PodView, PoolView, StepState, StepView, View, human};
-use crate::api::{Percent, Phase, Span, WeightStatus};
+use crate::api::{Percent, Phase, WeightStatus};
 
 /// Most ready pods of a pool that are listed; those with trouble are all listed.
 const READY_PODS: usize = 10;
@@ -202,13 +202,8 @@ fn step(step: &StepView, style: Style) -> String {
         StepState::Ended => (Paint::Bad, "✖"),
         StepState::Ahead => (Paint::Dim, "○"),
     };
-    let mut text = format!(
-        "{} {}  {:>3} %  hold {}",
-        style.paint(paint, sign),
-        step.number,
-        step.weight,
-        short(step.hold)
-    );
+    let mut text =
+        format!("{} {}  {:>3} %  {}", style.paint(paint, sign), step.number, step.weight, pace(step));
     if step.pause {
         text.push_str(if step.approved { ", approved" } else { ", then approval" });
     }
@@ -221,9 +216,13 @@ fn step(step: &StepView, style: Style) -> String {
     text
 }
 
-/// As it was written: `10m`, `1h30m`.
-fn short(span: Span) -> String {
-    span.to_string()
+/// Times as they were written: `10m`, `1h30m`.
+fn pace(step: &StepView) -> String {
+    match (step.hold, step.min_hold, step.max_hold) {
+        (Some(hold), ..) => format!("hold {hold}"),
+        (None, Some(min), Some(max)) => format!("by evidence, {min} to {max}"),
+        _ => "by evidence".to_owned(),
+    }
 }
 
 fn phase(phase: Phase, style: Style) -> String {
@@ -238,7 +237,7 @@ fn phase(phase: Phase, style: Style) -> String {
 
 fn verdict_paint(word: &str) -> Paint {
     match word {
-        "Clear" => Paint::Good,
+        "Clear" | "Safe" => Paint::Good,
         "Breach" | "HardSignal" => Paint::Bad,
         _ => Paint::Busy,
     }

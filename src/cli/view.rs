@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        FreeThreadRollout, FreeThreadRolloutStatus, Mode, Phase, PoolStatus, Reason, Span, VerdictStatus,
-        WeightStatus, pool_name,
+        FreeThreadRollout, FreeThreadRolloutStatus, Mode, Pace, Phase, PoolStatus, Reason, Span,
+        VerdictStatus, WeightStatus, pool_name,
     },
     observe::Pod,
 };
@@ -105,8 +105,15 @@ pub struct StepView {
     pub number: usize,
     /// Share in percent.
     pub weight: i32,
-    /// How long it is held.
-    pub hold: Span,
+    /// How long it is held, where that is a fixed time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Span>,
+    /// Paced by evidence: how long it is held at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_hold: Option<Span>,
+    /// Paced by evidence: how long at most, before the spec says what becomes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_hold: Option<Span>,
     /// A person has to approve.
     pub pause: bool,
     /// Where the rollout is, seen from this step.
@@ -288,10 +295,16 @@ fn steps(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus, now: Tim
     all.map(|(index, step)| {
         let state = state(index);
         let attempt = status.attempt.as_ref().filter(|_| state == StepState::Current);
+        let (hold, min_hold, max_hold) = match step.pace() {
+            Pace::Fixed(hold) => (Some(hold), None, None),
+            Pace::Evidence { min, max } => (None, Some(min), Some(max)),
+        };
         StepView {
             number: index + 1,
             weight: step.weight,
-            hold: step.hold,
+            hold,
+            min_hold,
+            max_hold,
             pause: step.pause,
             state,
             current_for: attempt.map(|a| between(a.step_started_at.0, now)),
@@ -316,7 +329,7 @@ fn history(entry: &crate::api::HistoryEntry, now: Timestamp) -> HistoryView {
 /// The command that goes on from here, where only a person can.
 fn hint(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus) -> Option<String> {
     let verb = match (status.phase, status.reason) {
-        (_, Reason::AwaitingApproval | Reason::AwaitingOvershootConsent) => "promote",
+        (_, Reason::AwaitingApproval | Reason::AwaitingOvershootConsent | Reason::Inconclusive) => "promote",
         (_, Reason::PausedByUser | Reason::PoolDeleted | Reason::PoolContested) => "resume",
         (Phase::RolledBack, _) | (_, Reason::StandardChanged) => "retry",
         _ => return None,

@@ -64,6 +64,9 @@ fn share(pass: &Pass<'_>, pods: i32) -> Percent {
 pub(super) fn record_weight(pass: &mut Pass<'_>, pods: i32) {
     let change = WeightChange { at: pass.stamp(), share: share(pass, pods), pods: Some(pods) };
     let Some(attempt) = pass.next.attempt.as_mut() else { return };
+    if attempt.converged_at.is_none() {
+        attempt.step_counts_from = Some(change.at.clone());
+    }
     attempt.weight_changes.push(change);
     let over = attempt.weight_changes.len().saturating_sub(WEIGHT_CHANGES_LIMIT);
     attempt.weight_changes.drain(..over);

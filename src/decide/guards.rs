@@ -8,7 +8,7 @@ use super::{
     text,
 };
 use crate::{
-    api::{Phase, Reason},
+    api::{OnInconclusive, Pace, Phase, Reason, Step},
     judge::{Blind, FindingKind},
     observe::Precision,
 };
@@ -68,6 +68,8 @@ pub(super) const HOLD: &[Guard] = &[
 /// Before the next step.
 pub(super) const ADVANCE: &[Guard] = &[
     Guard { name: "advance/held", check: held },
+    Guard { name: "advance/of-this-step", check: of_this_step },
+    Guard { name: "advance/safe", check: safe },
     Guard { name: "advance/clear", check: clear },
     Guard { name: "advance/warm", check: warm },
     Guard { name: "advance/approved", check: approved },
@@ -243,23 +245,102 @@ fn calm(pass: &Pass<'_>) -> Option<Stop> {
         .then(|| Stop::new(Reason::SharedIncident, finding.sentence.clone(), next))
 }
 
+/// The fixed time, or the shortest one of a step that waits for evidence.
 fn held(pass: &Pass<'_>) -> Option<Stop> {
     let (attempt, step) = (pass.next.attempt.as_ref()?, pass.step()?);
     let Some(converged) = attempt.converged_at.as_ref() else {
         return Some(Stop::new(Reason::Converging, super::step::sentence(pass), "the pods become ready"));
     };
-    let at = after(converged.0, step.hold);
+    let (least, with) = match step.pace() {
+        Pace::Fixed(hold) => (hold, "with a clear verdict"),
+        Pace::Evidence { min, .. } => (min, "when the evidence says that it is safe"),
+    };
+    let at = after(converged.0, least);
     if attempt.approved || at <= pass.now() {
         return None;
     }
-    let message = format!("{}; held for {}", super::step::sentence(pass), step.hold);
-    let next = match pass.input.spec.steps.get(pass.step_index() + 1) {
-        Some(next) => {
-            format!("step {}/{} ({} %), with a clear verdict", pass.next.step + 2, pass.steps(), next.weight)
+    let message = format!("{}; held for {least}", super::step::sentence(pass));
+    Some(Stop::new(Reason::Holding, message, goes_on(pass, with)).until(at))
+}
+
+/// What comes after this step, and on which condition.
+fn goes_on(pass: &Pass<'_>, with: &str) -> String {
+    match pass.input.spec.steps.get(pass.step_index() + 1) {
+        Some(next) => format!("step {}/{} ({} %), {with}", pass.next.step + 2, pass.steps(), next.weight),
+        None => format!("all steps are done, {with}"),
+    }
+}
+
+/// What was found of the step before says nothing of this one.
+fn of_this_step(pass: &Pass<'_>) -> Option<Stop> {
+    let from = pass.next.attempt.as_ref()?.step_counts_from.as_ref()?.0;
+    // The judge's times are whole milliseconds.
+    if pass.input.finding.counts_from?.as_millisecond() >= from.as_millisecond() {
+        return None;
+    }
+    let message = format!("{}: its requests are not judged yet", super::step::sentence(pass));
+    Some(Stop::new(Reason::InsufficientEvidence, message, "a verdict on this step"))
+}
+
+/// A step that waits for evidence ends when it suffices; what happens when it does not, the spec says.
+fn safe(pass: &Pass<'_>) -> Option<Stop> {
+    let at = undecided_until(pass)?;
+    let on = pass.input.spec.analysis.on_inconclusive;
+    if at <= pass.now() {
+        if on == OnInconclusive::Advance {
+            return None;
         }
-        None => "all steps are done, with a clear verdict".into(),
+        let command = format!("kubectl freethread promote {}", pass.input.name);
+        let next = format!("a person decides: {command}, or the evidence suffices after all");
+        return Some(Stop::paused(Reason::Inconclusive, inconclusive(pass), next));
+    }
+    if !pass.input.finding.kind.is_clear() {
+        return None;
+    }
+    let odds = pass
+        .input
+        .finding
+        .safe
+        .map(|safe| format!(": {}, enough at {}", text::coarse(safe.ratio), text::odds(safe.bound)));
+    let message = format!(
+        "{}; waits for the evidence that it is safe{}",
+        super::step::sentence(pass),
+        odds.unwrap_or_default()
+    );
+    let next = match on {
+        OnInconclusive::Pause => "paused, unless the evidence suffices".into(),
+        OnInconclusive::Advance => goes_on(pass, "as long as nothing speaks against it"),
+        OnInconclusive::RollBack => "rolled back, unless the evidence suffices".into(),
     };
     Some(Stop::new(Reason::Holding, message, next).until(at))
+}
+
+/// Until when a step that waits for evidence may wait, as long as it does not suffice. `None` where nothing is waited for.
+pub(super) fn undecided_until(pass: &Pass<'_>) -> Option<Timestamp> {
+    let (attempt, step) = (pass.next.attempt.as_ref()?, pass.step()?);
+    let Pace::Evidence { max, .. } = step.pace() else { return None };
+    let converged = attempt.converged_at.as_ref()?.0;
+    // Young pods bring no evidence: the time to decide begins with the first warm one.
+    let from = pass.first_warm_at().map_or(converged, |warm| warm.max(converged));
+    (!attempt.approved && pass.input.finding.kind != FindingKind::Safe).then(|| after(from, max))
+}
+
+/// What is said of a step that evidence could not decide.
+pub(super) fn inconclusive(pass: &Pass<'_>) -> String {
+    let finding = pass.input.finding;
+    let max = match pass.step().map(Step::pace) {
+        Some(Pace::Evidence { max, .. }) => max.to_string(),
+        _ => String::new(),
+    };
+    let step = super::step::sentence(pass);
+    match finding.safe.filter(|_| finding.kind.is_clear()) {
+        Some(safe) => format!(
+            "{step}: not shown to be safe in {max}: {}, enough at {}",
+            text::coarse(safe.ratio),
+            text::odds(safe.bound)
+        ),
+        None => format!("{step}: not shown to be safe in {max}: {}", text::open(&finding.sentence)),
+    }
 }
 
 fn clear(pass: &Pass<'_>) -> Option<Stop> {

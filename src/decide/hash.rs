@@ -1,11 +1,12 @@
 //! What an attempt goes by, as one word that is the same for as long as nothing changes.
 
-use crate::api::{FreeThreadRolloutSpec, hash};
+use crate::api::{Analysis, FreeThreadRolloutSpec, OnInconclusive, hash};
 
 /// What an attempt goes by: the pool's half and the analysis' half, joined by a dot. Another pool starts the steps
-/// again, another analysis only the evidence.
+/// again, another analysis only the evidence. What becomes of a step that nothing decides is no part of the evidence.
 pub fn spec_hash(spec: &FreeThreadRolloutSpec) -> String {
-    format!("{}.{}", hash(&spec.free_threaded), hash(&spec.analysis))
+    let analysis = Analysis { on_inconclusive: OnInconclusive::default(), ..spec.analysis.clone() };
+    format!("{}.{}", hash(&spec.free_threaded), hash(&analysis))
 }
 
 /// Whether two spec hashes are about the same pool.

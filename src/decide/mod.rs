@@ -24,6 +24,7 @@ pub use decision::*;
 pub use guards::Guards;
 pub use hash::spec_hash;
 pub use reach::{Reach, reach};
+pub use step::SETTLE;
 
 use pass::Pass;
 

@@ -135,6 +135,12 @@ impl<'a> Pass<'a> {
         self.our_pods().filter_map(warm).max().filter(|at| *at > self.now())
     }
 
+    /// When the oldest of our ready pods stopped being young, or will.
+    pub(super) fn first_warm_at(&self) -> Option<Timestamp> {
+        let warm_up = self.input.spec.free_threaded.warm_up;
+        self.our_pods().filter_map(|pod| Some(after(pod.ready_since?, warm_up))).min()
+    }
+
     pub(super) fn steps(&self) -> usize {
         self.input.spec.steps.len()
     }
@@ -293,6 +299,7 @@ impl<'a> Pass<'a> {
             started_at: now.clone(),
             step_started_at: now,
             converged_at: None,
+            step_counts_from: None,
             waiting_since: None,
             blind_since: None,
             approved: false,

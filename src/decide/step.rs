@@ -2,13 +2,19 @@
 
 use std::ops::ControlFlow::{self, Break};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
 use super::{
-    guards::{ADVANCE, HOLD, RISE, Stop, built},
+    guards::{ADVANCE, HOLD, RISE, Stop, built, inconclusive, undecided_until},
     pass::{Pass, after},
     rules::standard_pods,
     text,
 };
-use crate::api::{Phase, Reason};
+use crate::api::{OnInconclusive, Pace, Phase, Reason, Span};
+
+/// From the read-back of a weight until its share is taken for served: endpoints reach every node within 1.3 s as measured, and the first
+/// requests take a moment to be answered and scraped.
+pub const SETTLE: Span = Span::from_secs(5);
 
 /// Where the weight should be, and everything on the way there.
 pub(super) fn step(pass: &mut Pass<'_>) -> ControlFlow<()> {
@@ -90,7 +96,11 @@ fn edited_weight(pass: &mut Pass<'_>) {
 /// Only a person is waited for.
 fn awaiting(pass: &Pass<'_>) -> bool {
     let (Some(attempt), Some(step)) = (pass.next.attempt.as_ref(), pass.step()) else { return false };
-    let held = attempt.converged_at.as_ref().is_some_and(|at| after(at.0, step.hold) <= pass.now());
+    let least = match step.pace() {
+        Pace::Fixed(hold) => hold,
+        Pace::Evidence { min, .. } => min,
+    };
+    let held = attempt.converged_at.as_ref().is_some_and(|at| after(at.0, least) <= pass.now());
     let settled = attempt.guard_since.is_some();
     step.pause && held && !attempt.approved && !settled && pass.input.status.phase == Phase::Paused
 }
@@ -140,16 +150,23 @@ fn dwell(pass: &mut Pass<'_>) {
         return wait(pass, Stop { phase: None, reason: Reason::StandardNotReady, message, next, at: None });
     }
     let (now, applied) = (pass.stamp(), pass.serving() == pass.written());
+    let served = MicroTime(after(now.0, SETTLE));
     if let Some(attempt) =
         pass.next.attempt.as_mut().filter(|attempt| applied && attempt.converged_at.is_none())
     {
         attempt.converged_at = Some(now);
+        attempt.step_counts_from = Some(served);
     }
     if let Some(stop) = pass.guards.first_stop(HOLD, pass) {
         return wait(pass, stop);
     }
     if pass.base_phase() != Phase::Progressing {
         return settled(pass);
+    }
+    if undecided_until(pass).is_some_and(|at| at <= pass.now())
+        && pass.input.spec.analysis.on_inconclusive == OnInconclusive::RollBack
+    {
+        return pass.roll_back(Reason::Inconclusive, &inconclusive(pass));
     }
     if let Some(stop) = pass.guards.first_stop(ADVANCE, pass) {
         return wait(pass, stop);

@@ -27,6 +27,17 @@ pub(super) fn odds(ratio: f64) -> String {
     }
 }
 
+/// Odds on their way up, to one of 1, 2 and 5 below: what grows all the time is written only now and then.
+pub(super) fn coarse(ratio: f64) -> String {
+    if ratio.is_nan() || ratio < 1.0 {
+        return "under 1:1".into();
+    }
+    let ratio = ratio.min(1e9);
+    let unit = 10_f64.powf(ratio.log10().floor());
+    let step = [5.0, 2.0, 1.0].into_iter().find(|step| step * unit <= ratio).unwrap_or(1.0);
+    format!("{:.0}:1", step * unit)
+}
+
 /// In whole percents.
 pub(super) fn whole(share: Percent) -> Percent {
     Percent::from_ratio(share.percent().round() / 100.0)
@@ -54,6 +65,16 @@ mod tests {
             assert_eq!(odds(ratio), text);
         }
         assert_eq!(odds(f64::NAN), "under 1:1");
+    }
+
+    #[test]
+    fn odds_that_grow_are_coarse() {
+        for (ratio, text) in [(0.9, "under 1:1"), (1.0, "1:1"), (4.9, "2:1"), (19.9, "10:1"), (1e3, "1000:1")]
+        {
+            assert_eq!(coarse(ratio), text);
+        }
+        assert_eq!(coarse(f64::NAN), "under 1:1");
+        assert_eq!(coarse(1e300), "1000000000:1");
     }
 
     #[test]

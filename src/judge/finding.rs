@@ -1,5 +1,6 @@
 //! What the judge says to the next room: one finding, hard signals and counts through the same door.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::api::{MetricStatus, Percent, Reason};
@@ -17,14 +18,27 @@ pub struct Finding {
     pub evidence: Option<f64>,
     /// The ratio at which it is acted on, `1/α`.
     pub bound: Option<f64>,
+    /// How far the metric that lags is shown to be safe, where pools are compared.
+    pub safe: Option<SafeOdds>,
     /// One line per metric, for people.
     pub metrics: Vec<MetricStatus>,
     /// Whose counts are missing.
     pub blind: Blind,
+    /// The step's counts are those from here on; `None` where no counts were read.
+    pub counts_from: Option<Timestamp>,
     /// Share of requests that our pool answered lately, by its counters.
     pub observed: Option<Percent>,
     /// The standard pool has usable counts: the first rise waits for it.
     pub standard_seen: bool,
+}
+
+/// The odds that a pool is well enough, and those that suffice.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SafeOdds {
+    /// The odds, `M`.
+    pub ratio: f64,
+    /// Enough to go on, `1/β`.
+    pub bound: f64,
 }
 
 /// Kinds of finding, the one that takes precedence first.

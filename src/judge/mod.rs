@@ -28,7 +28,7 @@ mod verdict;
 mod weights;
 pub use attempt::Attempt;
 pub use counts::Counts;
-pub use finding::{Blind, Finding, FindingKind};
+pub use finding::{Blind, Finding, FindingKind, SafeOdds};
 pub use freshness::{Blindness, Pools};
 pub use grid::{Cell, Grid, PodCounts};
 pub use hard::hard_signals;

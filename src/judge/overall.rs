@@ -3,7 +3,7 @@
 use super::{Finding, FindingKind};
 use crate::api::Reason;
 
-/// The finding that takes precedence: hard signal, breach, shared incident, unknown, clear. A hard signal of the pods comes before
+/// The finding that takes precedence: hard signal, breach, shared incident, unknown, clear, safe. A hard signal of the pods comes before
 /// one of the counts (silence, half of the requests failing): it says more of the cause.
 pub fn overall(hard: Option<(Reason, String)>, counts: Finding) -> Finding {
     match hard {
@@ -25,8 +25,10 @@ mod tests {
             sentence: "errors".into(),
             evidence: Some(120.0),
             bound: Some(100.0),
+            safe: None,
             metrics: vec![],
             blind: Blind::No,
+            counts_from: None,
             observed: None,
             standard_seen: true,
         };

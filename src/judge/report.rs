@@ -1,6 +1,8 @@
 //! The counts' judgement in the words of the API.
 
-use super::{Blind, Finding, FindingKind, Judgement, MetricKind, Pools, Signal, Verdict, Why};
+use jiff::Timestamp;
+
+use super::{Blind, Finding, FindingKind, Judgement, MetricKind, Pools, SafeOdds, Signal, Verdict, Why};
 use crate::api::{MetricStatus, Percent, Reason};
 
 impl Finding {
@@ -12,15 +14,17 @@ impl Finding {
             sentence: "the metrics have not been read yet".to_owned(),
             evidence: None,
             bound: None,
+            safe: None,
             metrics: Vec::new(),
             blind: Blind::No,
+            counts_from: None,
             observed: None,
             standard_seen: false,
         }
     }
 
-    /// What the counts say.
-    pub fn of_counts(judgement: &Judgement) -> Self {
+    /// What the counts say; those of the step are from `counts_from` (ms since the epoch) on.
+    pub fn of_counts(judgement: &Judgement, counts_from: i64) -> Self {
         let (kind, reason) = kind(&judgement.overall);
         let pools = judgement.blind.map(|blind| blind.pools);
         let metrics = judgement.metrics.iter().map(|metric| MetricStatus {
@@ -34,12 +38,14 @@ impl Finding {
             sentence: judgement.overall.sentence(),
             evidence: Some(judgement.ratio),
             bound: Some(judgement.bound),
+            safe: safe(judgement),
             metrics: metrics.collect(),
             blind: match pools {
                 None | Some(Pools::Standard) => Blind::No,
                 Some(Pools::FreeThreaded) => Blind::OurPool,
                 Some(Pools::Both) => Blind::Everything,
             },
+            counts_from: Timestamp::from_millisecond(counts_from).ok(),
             observed: observed(judgement),
             standard_seen: !matches!(pools, Some(Pools::Standard | Pools::Both)),
         }
@@ -73,6 +79,13 @@ fn unknown(why: &Why) -> Reason {
             Reason::InsufficientEvidence
         }
     }
+}
+
+/// The least of all metrics that are compared.
+fn safe(judgement: &Judgement) -> Option<SafeOdds> {
+    let each = judgement.metrics.iter().filter_map(|metric| metric.verdict.evidence());
+    let odds = each.filter_map(|e| Some(SafeOdds { ratio: e.safe?, bound: e.safe_bound }));
+    odds.min_by(|a, b| a.ratio.total_cmp(&b.ratio))
 }
 
 /// The share of requests that our pool answered in this step, by the first metric that has counts.

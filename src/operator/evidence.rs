@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     api::{AttemptStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
+    decide::SETTLE,
     judge::{
         Attempt, AttemptSpec, Finding, MetricSamples, MetricSpec, Observed, Pool, WeightChange, hard_signals,
         overall,
@@ -34,9 +35,6 @@ use crate::{
 const READ_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// Pause between two pieces of the past.
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
-/// From the read-back of a weight until its share is taken for served: endpoints reach every node within 1.3 s as measured, and the first
-/// requests take a moment to be answered and scraped.
-const SETTLE_MS: i64 = 5_000;
 
 /// The readers of all rollouts. Dropping it ends them: nothing of a former leader reads on.
 pub(super) struct Evidence {
@@ -210,12 +208,14 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
         analysis.error_rate.as_ref().map(|e| MetricSpec::errors(e.tolerate.ratio(), Some(e.max.ratio())));
     let latency =
         analysis.latency.as_ref().map(|l| MetricSpec::latency(l.tolerate.ratio(), Some(l.max.ratio())));
-    let spec = AttemptSpec::new(
-        analysis.false_rollback.ratio(),
-        attempt.cell.millis(),
-        attempt.started_at.0.as_millisecond(),
-        metrics.into_iter().chain(latency).collect(),
-    );
+    let spec = AttemptSpec {
+        alpha: analysis.false_rollback.ratio(),
+        cell_ms: attempt.cell.millis(),
+        started: attempt.started_at.0.as_millisecond(),
+        tries: analysis.attempts(),
+        beta: analysis.unsafe_advance().ratio(),
+        metrics: metrics.into_iter().chain(latency).collect(),
+    };
     Some(Wanted {
         rollout: (namespace.clone(), name),
         scope: Scope {
@@ -229,7 +229,8 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
         spec: if attempt.guard_since.is_some() { spec.guard_window(key.since) } else { spec },
         pods: standard.chain(ours).collect(),
         weight_changes: weight_changes(attempt),
-        step_started: attempt.step_started_at.0.as_millisecond(),
+        // Until the step's own weight is served, the last one's evidence is the latest there is: enough for the weight to rise.
+        step_started: attempt.step_counts_from.as_ref().unwrap_or(&attempt.started_at).0.as_millisecond(),
     })
 }
 
@@ -242,7 +243,7 @@ fn weight_changes(attempt: &AttemptStatus) -> Vec<WeightChange> {
     let served =
         attempt.weight_changes.last().zip(attempt.converged_at.as_ref()).map(|(change, converged)| {
             WeightChange {
-                at: converged.0.as_millisecond().saturating_add(SETTLE_MS),
+                at: converged.0.as_millisecond().saturating_add(SETTLE.millis()),
                 share: change.share.ratio(),
             }
         });
@@ -284,7 +285,9 @@ async fn read(
                 step_started: wanted.step_started,
             });
             // Until the past is read, what is known is not the whole evidence.
-            if caught_up && tell(&latest, *key, Finding::of_counts(&attempt.verdict(now))) {
+            if caught_up
+                && tell(&latest, *key, Finding::of_counts(&attempt.verdict(now), wanted.step_started))
+            {
                 pokes.poke(&wanted.rollout.0, &wanted.rollout.1);
             }
         }

@@ -50,8 +50,10 @@ pub(crate) fn clear() -> Finding {
         sentence: "no worse than the standard pool".into(),
         evidence: Some(0.5),
         bound: Some(100.0),
+        safe: None,
         metrics: vec![],
         blind: Blind::No,
+        counts_from: None,
         observed: Some(Percent::from_ratio(0.2)),
         standard_seen: true,
     }

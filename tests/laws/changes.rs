@@ -115,7 +115,7 @@ fn rolled_back_ends_with_a_real_change() {
 fn edits_are_put_back_and_the_third_is_a_contest() {
     let mut world = world();
     until(&mut world, Reason::Holding);
-    world.spec.steps[0].hold = Span::from_secs(3600);
+    world.spec.steps[0].hold = Some(Span::from_secs(3600));
     let edit = |world: &mut World| {
         let live = world.live.as_mut().unwrap();
         (live.edited_by, live.edited_at) = (Some("argocd-controller".into()), Some(world.now));

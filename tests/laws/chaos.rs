@@ -1,7 +1,7 @@
 //! What may happen to a rollout between two passes.
 
 use freethread_rollout::{
-    api::{Mode, OnBlind, OnStandardChange, Reason, Span},
+    api::{FreeThreadRolloutSpec, Mode, OnBlind, OnInconclusive, OnStandardChange, Reason, Span},
     judge::{Blind, Finding, FindingKind},
     observe::Obstacle,
 };
@@ -56,7 +56,8 @@ pub(crate) fn strike(world: &mut World) {
 fn finding(world: &mut World) -> Finding {
     let random = &mut world.random;
     let (kind, reason, sentence) = match random.below(100) {
-        0..=59 => (FindingKind::Clear, Reason::Stepping, "no worse than the standard pool"),
+        0..=34 => (FindingKind::Clear, Reason::Stepping, "no worse than the standard pool"),
+        35..=59 => (FindingKind::Safe, Reason::Stepping, "shown to be no worse than the standard pool"),
         60..=84 => (FindingKind::Unknown, Reason::InsufficientEvidence, "20 requests of 300 so far"),
         85..=91 => (FindingKind::SharedIncident, Reason::SharedIncident, "both pools got worse together"),
         92..=96 => (FindingKind::Breach, Reason::ErrorRate, "errors 21 % against 0.1 %"),
@@ -68,7 +69,8 @@ fn finding(world: &mut World) -> Finding {
         _ => Blind::Everything,
     };
     let standard_seen = random.percent(92);
-    Finding { kind, reason, sentence: sentence.into(), blind, standard_seen, ..clear() }
+    let counts_from = world.finding.counts_from;
+    Finding { kind, reason, sentence: sentence.into(), blind, standard_seen, counts_from, ..clear() }
 }
 
 fn command(world: &mut World) {
@@ -120,11 +122,20 @@ fn standard(world: &mut World) {
     }
 }
 
+/// Steps that end when the evidence suffices.
+pub(crate) fn pace_by_evidence(spec: &mut FreeThreadRolloutSpec) {
+    for step in &mut spec.steps {
+        step.hold = None;
+        step.min_hold = Some(Span::from_secs(5));
+        step.max_hold = Some(Span::from_secs(30));
+    }
+}
+
 fn spec(world: &mut World) {
     world.generation += 1;
     let random = &mut world.random;
     let spec = &mut world.spec;
-    match random.below(14) {
+    match random.below(18) {
         0 => spec.suspend = true,
         1..=3 => spec.suspend = false,
         4 => spec.mode = Mode::Observe,
@@ -135,6 +146,11 @@ fn spec(world: &mut World) {
         11 => spec.free_threaded.max_replicas = random.pick(&[50, 50, 2]),
         12 => {
             spec.steps.truncate(random.pick(&[1, 2, 3]));
+        }
+        13 | 14 => pace_by_evidence(spec),
+        15 => {
+            let all = [OnInconclusive::Pause, OnInconclusive::Advance, OnInconclusive::RollBack];
+            spec.analysis.on_inconclusive = random.pick(&all);
         }
         _ => {
             spec.steps = super::world::plain_spec().steps;

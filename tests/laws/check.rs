@@ -1,7 +1,7 @@
 //! The laws as predicates on one pass: what was there before, what was seen, what was decided.
 
 use freethread_rollout::{
-    api::{AttemptStatus, FreeThreadRolloutStatus, Mode, OnBlind, Phase, Reason, Span},
+    api::{AttemptStatus, FreeThreadRolloutStatus, Mode, OnBlind, OnInconclusive, Pace, Phase, Reason, Span},
     decide::{Decision, Movement, PoolWanted, reach},
     judge::{Blind, FindingKind},
     observe::Observation,
@@ -115,6 +115,12 @@ fn law3(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     if fresh && finding.blind != Blind::OurPool && !noted {
         demand(after_it.reason != Reason::BlindTooLong, "an outage of the monitoring rolls back")?;
     }
+    if fresh && !noted && after_it.reason == Reason::Inconclusive {
+        let calm = finding.blind == Blind::No && finding.kind != FindingKind::SharedIncident;
+        demand(calm, "what nobody can see is taken for inconclusive")?;
+        let on = world.spec.analysis.on_inconclusive;
+        demand(on == OnInconclusive::RollBack, "an undecided step rolls back unasked")?;
+    }
     if finding.blind == Blind::Everything && after_it.phase != Phase::RolledBack && !overridden(world) {
         let since = after_it.attempt.as_ref().and_then(|attempt| attempt.blind_since.as_ref());
         demand(since.is_none(), "an outage of the monitoring counts against our pool")?;
@@ -186,13 +192,25 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         let promoted = next.command != before.command
             && next.command.as_ref().is_some_and(|command| command.given.starts_with("promote@"));
         let approved = attempt.approved || promoted;
-        let held = attempt.converged_at.as_ref().is_some_and(|at| after(at.0, step.hold) <= world.now);
-        demand(held || approved, "goes on before the hold is over")?;
+        let held =
+            |span| attempt.converged_at.as_ref().is_some_and(|at| after(at.0, span) <= world.now) || approved;
+        match step.pace() {
+            Pace::Fixed(hold) => demand(held(hold), "goes on before the hold is over")?,
+            Pace::Evidence { min, max } => {
+                let undecided = world.spec.analysis.on_inconclusive == OnInconclusive::Advance && held(max);
+                let suffices = world.finding.kind == FindingKind::Safe || undecided || approved;
+                demand(held(min), "goes on before the shortest hold is over")?;
+                demand(suffices, "goes on without the evidence that it is safe")?;
+            }
+        }
         demand(approved || !step.pause, "goes on without approval")?;
         demand(
             world.finding.kind.is_clear() && world.finding.blind == Blind::No,
             "goes on without a clear verdict",
         )?;
+        let of_this_step = attempt.step_counts_from.as_ref().zip(world.finding.counts_from);
+        let fresh = of_this_step.is_none_or(|(from, of)| of.as_millisecond() >= from.0.as_millisecond());
+        demand(fresh, "goes on with a verdict on the step before")?;
         demand(!young(world), "goes on with young pods")?;
         demand(seen.route.serving == written && written > 0, "goes on before the weight is read back")?;
         demand(next.paused_since.is_none(), "goes on while paused")?;

@@ -99,8 +99,10 @@ pub(crate) fn clear() -> Finding {
         sentence: "no worse than the standard pool".into(),
         evidence: Some(0.5),
         bound: Some(100.0),
+        safe: None,
         metrics: vec![],
         blind: Blind::No,
+        counts_from: None,
         observed: Some(Percent::from_ratio(0.1)),
         standard_seen: true,
     }
@@ -315,6 +317,10 @@ impl World {
 
     pub(crate) fn tick(&mut self, millis: i64) {
         self.now += SignedDuration::from_millis(millis.max(0));
+        // The reader learns of a new step some time after it began.
+        if self.finding.counts_from.is_some() && self.random.percent(70) {
+            self.hear_of_the_step();
+        }
         for (pod, ready) in &mut self.pods {
             if pod.ready_since.is_none() && ready.is_some_and(|ready| ready <= self.now) {
                 pod.ready_since = *ready;
@@ -324,6 +330,11 @@ impl World {
         if self.live.as_ref().is_some_and(|live| live.deleting && live.replicas == 0) {
             self.live = None;
         }
+    }
+
+    pub(crate) fn hear_of_the_step(&mut self) {
+        let from = self.status.attempt.as_ref().and_then(|attempt| attempt.step_counts_from.as_ref());
+        self.finding.counts_from = Some(from.map_or(Timestamp::UNIX_EPOCH, |from| from.0));
     }
 
     pub(crate) fn say(&mut self, verb: &str) {

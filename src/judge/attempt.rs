@@ -6,7 +6,7 @@ use super::{
     grid::{Cell, Grid},
     merge::{Crossing, Merge, Standing, largest_of},
     safe::Safe,
-    samples::{MetricSamples, Observed, Pool},
+    samples::{MetricSamples, Observed, Pool, WeightChange},
     signals::{Signal, Watch},
     spec::{AttemptSpec, MetricKind, MetricSpec, SpecError},
     verdict::{Evidence, Judgement, MetricVerdict, Test, Verdict, Why},
@@ -90,26 +90,42 @@ impl Attempt {
         self.metrics.iter().map(|metric| metric.grid.size()).sum()
     }
 
-    /// Takes one look. Samples known already change nothing, so windows may overlap.
-    pub fn feed(&mut self, observed: &Observed<'_>) {
-        self.weights.learn(observed.weight_changes);
-        if observed.step_started != self.step_started {
-            self.step_started = observed.step_started;
-            for (metric, of) in self.metrics.iter_mut().zip(&self.spec.metrics) {
-                metric.step = Step::new(&self.spec, of);
-            }
-        }
+    /// Takes one look, and returns the cells that it closed, by the index of their metric. Samples known already change nothing, so
+    /// windows may overlap.
+    pub fn feed(&mut self, observed: &Observed<'_>) -> Vec<(usize, Cell)> {
+        self.step(observed.step_started, observed.weight_changes);
         let mut cells = Vec::new();
         for (index, (metric, spec)) in self.metrics.iter_mut().zip(&self.spec.metrics).enumerate() {
             let samples = observed.metrics.iter().find(|samples| samples.name == spec.name);
             let closed = metric.read(samples, observed.now, &self.weights);
             cells.extend(closed.into_iter().map(|cell| (index, cell)));
         }
-        self.feed_cells(cells);
+        self.take(&mut cells);
+        cells
+    }
+
+    /// Learns changes of the weight, and that the current step began at `started` (ms). [`Self::feed`] does so itself.
+    pub fn step(&mut self, started: i64, changes: &[WeightChange]) {
+        self.weights.learn(changes);
+        if started != self.step_started {
+            self.step_started = started;
+            for (metric, of) in self.metrics.iter_mut().zip(&self.spec.metrics) {
+                metric.step = Step::new(&self.spec, of);
+            }
+        }
     }
 
     /// Takes cells as they are, by the index of their metric: from a file or a simulation.
     pub fn feed_cells(&mut self, mut cells: Vec<(usize, Cell)>) {
+        for (index, cell) in &cells {
+            if let Some(metric) = self.metrics.get_mut(*index) {
+                metric.was_told(cell);
+            }
+        }
+        self.take(&mut cells);
+    }
+
+    fn take(&mut self, cells: &mut [(usize, Cell)]) {
         // Cells of all metrics in the order in which they became known, as if every sample had been fed alone.
         cells.sort_by_key(|(index, cell)| (cell.known, cell.end, *index));
         for together in cells.chunk_by(|(_, a), (_, b)| (a.known, a.end) == (b.known, b.end)) {
@@ -255,6 +271,16 @@ impl Metric {
         let Some(samples) = samples.filter(|samples| samples.problem.is_none()) else { return Vec::new() };
         let fresh = &mut self.fresh;
         self.grid.feed(now, &samples.pods, weights, |pool, at| fresh.sample(pool, at))
+    }
+
+    /// A cell without samples is itself what was seen of its pods.
+    fn was_told(&mut self, cell: &Cell) {
+        self.problem = None;
+        for pool in [Pool::Standard, Pool::FreeThreaded] {
+            if cell.pods(pool, true).next().is_some() {
+                self.fresh.sample(pool, cell.end);
+            }
+        }
     }
 
     fn blind(&self, now: i64) -> Option<Blindness> {

@@ -12,6 +12,7 @@ mod merge;
 mod mixture;
 mod noise;
 mod objective;
+mod of_analysis;
 mod overall;
 mod processes;
 mod regression;

@@ -20,7 +20,7 @@ use crate::{
     api::{AttemptStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
     decide::SETTLE,
     judge::{
-        Attempt, AttemptSpec, Finding, MetricSamples, MetricSpec, Observed, Pool, WeightChange, hard_signals,
+        Attempt, AttemptSpec, Finding, MetricSamples, Observed, Pool, WeightChange, hard_signals,
         overall,
     },
     observe::{
@@ -204,18 +204,8 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
     let standard =
         scene.observation.standard.iter().flat_map(|s| &s.pods).map(|p| target(p, Pool::Standard, warm_up));
     let ours = scene.observation.free_threaded.pods.iter().map(|p| target(p, Pool::FreeThreaded, warm_up));
-    let metrics =
-        analysis.error_rate.as_ref().map(|e| MetricSpec::errors(e.tolerate.ratio(), Some(e.max.ratio())));
-    let latency =
-        analysis.latency.as_ref().map(|l| MetricSpec::latency(l.tolerate.ratio(), Some(l.max.ratio())));
-    let spec = AttemptSpec {
-        alpha: analysis.false_rollback.ratio(),
-        cell_ms: attempt.cell.millis(),
-        started: attempt.started_at.0.as_millisecond(),
-        tries: analysis.attempts(),
-        beta: analysis.unsafe_advance().ratio(),
-        metrics: metrics.into_iter().chain(latency).collect(),
-    };
+    let spec =
+        AttemptSpec::of(analysis, attempt.cell.millis(), attempt.started_at.0.as_millisecond());
     Some(Wanted {
         rollout: (namespace.clone(), name),
         scope: Scope {

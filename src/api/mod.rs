@@ -3,6 +3,7 @@
 //! Pure: no client, no runtime, no clock. The CRD in `crds/` is generated from these types.
 
 mod analysis;
+mod attempt;
 mod hash;
 mod metrics;
 mod names;
@@ -12,6 +13,7 @@ mod status;
 mod step;
 
 pub use analysis::*;
+pub use attempt::*;
 pub use hash::hash;
 pub use metrics::*;
 pub use names::*;

@@ -6,12 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Percent, Span};
+use super::{AttemptStatus, Percent};
 
 /// Most entries of `status.history`; older ones are dropped.
 pub const HISTORY_LIMIT: usize = 20;
-/// Most entries of `status.attempt.weightChanges`; the oldest ones are dropped first.
-pub const WEIGHT_CHANGES_LIMIT: usize = 128;
 /// Most entries of `status.lastLogs`; pods that showed why come first.
 pub const LAST_LOGS_LIMIT: usize = 3;
 
@@ -220,61 +218,6 @@ pub struct PoolStatus {
     /// What is worth knowing about the pool, such as an autoscaler that counts our pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-}
-
-/// One attempt: from weight 0 up, with its own evidence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AttemptStatus {
-    /// Number of this attempt, from 1.
-    pub number: i32,
-    /// Evidence counts from here on.
-    pub started_at: MicroTime,
-    /// When the current step became the current one.
-    pub step_started_at: MicroTime,
-    /// When the step's weight was first read back as applied. The hold runs from here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub converged_at: Option<MicroTime>,
-    /// From here on counts are of the current step's own weight; until it has been served, those of the step before are the latest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step_counts_from: Option<MicroTime>,
-    /// Since when pods have been missing for the current weight, for the progress deadline.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting_since: Option<MicroTime>,
-    /// Since when there has been no data of our pool alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blind_since: Option<MicroTime>,
-    /// The current step was approved by a person.
-    #[serde(default)]
-    pub approved: bool,
-    /// A person consented to the overshoot of the current step.
-    #[serde(default)]
-    pub overshoot_approved: bool,
-    /// Hash of the standard pool's template (without annotations) that this attempt began with.
-    pub standard_hash: String,
-    /// Hash of `spec.freeThreaded` and `spec.analysis`: another one is another attempt.
-    pub spec_hash: String,
-    /// Length of a cell of evidence: the scrape interval.
-    pub cell: Span,
-    /// Every change of the weight as written, oldest first: a cell that holds one is not counted.
-    #[serde(default)]
-    pub weight_changes: Vec<WeightChange>,
-    /// The guard's window after the end of the steps: evidence starts anew every 24 h.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guard_since: Option<MicroTime>,
-}
-
-/// One change of the weight.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct WeightChange {
-    /// When it was written.
-    pub at: MicroTime,
-    /// Share that it asks for.
-    pub share: Percent,
-    /// Pods of the free-threaded pool, where the router counts pods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pods: Option<i32>,
 }
 
 /// The comparison of the pools.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{PodView, PoolView, StepState, StepView, View, human};
-use crate::api::{Percent, Phase, WeightStatus};
+use crate::api::{BaselineStatus, Percent, Phase, WeightStatus};
 
 /// Most ready pods of a pool that are listed; those with trouble are all listed.
 const READY_PODS: usize = 10;
@@ -68,6 +68,7 @@ pub fn render(view: &View, style: Style) -> String {
             let word = style.paint(verdict_paint(&metric.verdict), &metric.verdict);
             lines.push(format!("{}  {word}  {}", clean(&metric.name), clean(&metric.sentence)));
         }
+        lines.extend(view.baseline.iter().map(|known| style.paint(Paint::Dim, &clean(&baseline(known)))));
         section(&mut out, style, "Comparison", &lines);
     }
     let history: Vec<String> = view
@@ -96,6 +97,14 @@ pub fn render(view: &View, style: Style) -> String {
         .map(|command| format!("you may say: {}", style.paint(Paint::Bold, &clean(command))));
     section(&mut out, style, "Next", &next.into_iter().chain(hint).collect::<Vec<_>>());
     out
+}
+
+/// What evidence is discounted by.
+fn baseline(known: &BaselineStatus) -> String {
+    format!(
+        "{} before: {}/s, {} bad; evidence divided by {}, pods that differ by {} allowed for; {}",
+        known.metric, known.per_second, known.bad, known.divided_by, known.pods_differ_by, known.source
+    )
 }
 
 /// One line, for logs.
@@ -206,6 +215,9 @@ fn step(step: &StepView, style: Style) -> String {
         format!("{} {}  {:>3} %  {}", style.paint(paint, sign), step.number, step.weight, pace(step));
     if step.pause {
         text.push_str(if step.approved { ", approved" } else { ", then approval" });
+    }
+    if let Some(estimate) = &step.estimate {
+        _ = write!(text, "  {}", style.paint(Paint::Dim, &format!("evidence: {}", clean(estimate))));
     }
     let time = match (step.current_for, step.held_for) {
         (_, Some(held)) => format!("held for {}", human(held)),

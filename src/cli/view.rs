@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        FreeThreadRollout, FreeThreadRolloutStatus, Mode, Pace, Phase, PoolStatus, Reason, Span,
-        VerdictStatus, WeightStatus, pool_name,
+        BaselineStatus, FreeThreadRollout, FreeThreadRolloutStatus, Mode, Pace, Phase, PoolStatus, Reason,
+        Span, VerdictStatus, WeightStatus, pool_name,
     },
     observe::Pod,
 };
@@ -43,6 +43,9 @@ pub struct View {
     /// The comparison.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictStatus>,
+    /// What the standard pool was like before the attempt, by metric.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<BaselineStatus>,
     /// The last changes, newest first.
     pub history: Vec<HistoryView>,
     /// What happens next.
@@ -126,6 +129,9 @@ pub struct StepView {
     pub held_for: Option<Span>,
     /// Approved by a person.
     pub approved: bool,
+    /// How long its evidence will take, for a step that is still to be decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<String>,
 }
 
 /// Where the rollout is, seen from a step.
@@ -193,6 +199,7 @@ pub fn view(rollout: &FreeThreadRollout, standard: &[Pod], free_threaded: &[Pod]
         ],
         steps: steps(rollout, &status, now),
         verdict: status.verdict.clone().filter(|v| !v.overall.is_empty()),
+        baseline: status.attempt.as_ref().map(|a| a.baseline.clone()).unwrap_or_default(),
         history: status.history.iter().rev().take(HISTORY).map(|entry| history(entry, now)).collect(),
         next: status.next.as_ref().map(|next| {
             let at = next.at.as_ref().map(|at| at.0);
@@ -310,9 +317,17 @@ fn steps(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus, now: Tim
             current_for: attempt.map(|a| between(a.step_started_at.0, now)),
             held_for: attempt.and_then(|a| a.converged_at.as_ref()).map(|at| between(at.0, now)),
             approved: attempt.is_some_and(|a| a.approved),
+            estimate: estimate(status, index)
+                .filter(|_| matches!(state, StepState::Current | StepState::Ahead)),
         }
     })
     .collect()
+}
+
+fn estimate(status: &FreeThreadRolloutStatus, index: usize) -> Option<String> {
+    let all = &status.attempt.as_ref()?.estimates;
+    let estimate = all.iter().find(|estimate| usize::try_from(estimate.step) == Ok(index))?;
+    Some(estimate.message.clone())
 }
 
 fn history(entry: &crate::api::HistoryEntry, now: Timestamp) -> HistoryView {

@@ -53,6 +53,7 @@ pub(super) const RISE: &[Guard] = &[
     Guard { name: "rise/overshoot-consent", check: overshoot_consent },
     Guard { name: "rise/applied", check: applied },
     Guard { name: "rise/warm", check: warm },
+    Guard { name: "rise/baseline", check: baseline },
     Guard { name: "rise/evidence", check: evidence },
     Guard { name: "rise/written-ahead", check: written_ahead },
 ];
@@ -189,6 +190,15 @@ fn warm(pass: &Pass<'_>) -> Option<Stop> {
     let message =
         format!("{}: its pods are young, caches are cold; the weight does not rise", pass.step_name());
     Some(Stop::new(Reason::WarmingUp, message, "the pods are warm").until(at))
+}
+
+/// What evidence is discounted by is known before the first request is shifted.
+fn baseline(pass: &Pass<'_>) -> Option<Stop> {
+    if pass.next.attempt.as_ref().is_none_or(|attempt| !attempt.baseline.is_empty()) {
+        return None;
+    }
+    let message = "the standard pool's last hour is being read, to learn what its counts are like";
+    Some(Stop::new(Reason::MetricsUnavailable, message, "the standard pool's history is read"))
 }
 
 /// From zero the standard pool's counts have to be there; from then on the verdict has to be clear.

@@ -7,6 +7,7 @@ mod change;
 mod commands;
 mod conditions;
 mod decision;
+mod estimate;
 mod finish;
 mod give_back;
 mod guards;
@@ -39,6 +40,7 @@ const RULES: &[Rule] = &[
     rules::rolled_back,
     rules::obstacle,
     rules::suspended,
+    rules::baseline,
     rules::observing,
     rules::workload_missing,
     rules::first_attempt,

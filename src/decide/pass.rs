@@ -307,12 +307,16 @@ impl<'a> Pass<'a> {
             standard_hash: standard_hash.to_owned(),
             spec_hash: spec_hash(self.input.spec),
             cell: Span::from_millis(self.input.observation.scrape_interval_ms),
+            baseline: Vec::new(),
+            estimates: Vec::new(),
             weight_changes: Vec::new(),
             guard_since: None,
         });
         self.next.step = 0;
         self.next.drift = None;
         self.next.last_logs = Vec::new();
+        // What is known of the time before it may be known already.
+        self.wake(self.now());
         number
     }
 

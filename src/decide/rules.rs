@@ -3,7 +3,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::{
-    PoolWanted, change, commands,
+    Note, PoolWanted, change, commands, estimate,
     guards::Stop,
     hash::spec_hash,
     pass::{Pass, after},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{AttemptStatus, Mode, OnBlind, OnStandardChange, Phase, Reason},
-    judge::{Blind, FindingKind},
+    judge::{Blind, FindingKind, History},
     observe::{Obstacle, Precision},
 };
 
@@ -111,6 +111,21 @@ pub(super) fn suspended(pass: &mut Pass<'_>) -> ControlFlow<()> {
     pass.say(Phase::Paused, Reason::Suspended, message);
     pass.expect("the steps start again when spec.suspend is false", None);
     Break(())
+}
+
+/// What the standard pool was like before the attempt is read once, and fixed: what is judged by it must come out the same after a restart.
+pub(super) fn baseline(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let (spec, precision) = (pass.input.spec, pass.input.observation.route.precision);
+    let Some(attempt) = pass.next.attempt.as_mut() else { return Continue(()) };
+    let fresh = attempt.baseline.is_empty();
+    if fresh {
+        attempt.baseline = pass.input.finding.history.iter().map(History::status).collect();
+    }
+    attempt.estimates = estimate::estimates(spec, &attempt.baseline, precision);
+    if let Some(message) = estimate::undecidable(spec, &attempt.estimates).filter(|_| fresh) {
+        pass.notes.push(Note { warning: false, reason: Reason::InsufficientEvidence, message });
+    }
+    Continue(())
 }
 
 /// Everything but traffic: the pool is built, at 0, and what there is to read is read and judged.

@@ -1,6 +1,8 @@
 //! Numbers as people read them, rounded so that a status is written only when something happened.
 
-use crate::api::Percent;
+use std::time::Duration;
+
+use crate::api::{Percent, Span};
 
 /// `25 %`, or `0.4 %` where whole percents would say nothing.
 pub(super) fn percent(share: Percent) -> String {
@@ -41,6 +43,13 @@ pub(super) fn coarse(ratio: f64) -> String {
 /// In whole percents.
 pub(super) fn whole(share: Percent) -> Percent {
     Percent::from_ratio(share.percent().round() / 100.0)
+}
+
+/// A duration of at most a year.
+pub(super) fn span(seconds: f64) -> Span {
+    Duration::try_from_secs_f64(seconds.min(365.0 * 86_400.0)).map_or(Span::from_secs(0), |time| {
+        Span::from_millis(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+    })
 }
 
 /// A sentence without its full stop, to be gone on with.

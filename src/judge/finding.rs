@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::History;
 use crate::api::{MetricStatus, Percent, Reason};
 
 /// The one thing that a pass decides by.
@@ -28,6 +29,8 @@ pub struct Finding {
     pub counts_from: Option<Timestamp>,
     /// Share of requests that our pool answered lately, by its counters.
     pub observed: Option<Percent>,
+    /// What the standard pool was like before the attempt, one entry per metric; empty until it has been read.
+    pub history: Vec<History>,
     /// The standard pool has usable counts: the first rise waits for it.
     pub standard_seen: bool,
 }

@@ -81,6 +81,20 @@ impl Cell {
         }
     }
 
+    /// Takes in the cell that follows it.
+    pub fn absorb(&mut self, next: Self) {
+        self.end = next.end;
+        self.closes = next.closes;
+        self.known = next.known;
+        self.held |= next.held;
+        self.several_processes |= next.several_processes;
+        self.missing_standard = self.missing_standard.max(next.missing_standard);
+        self.missing_free_threaded = self.missing_free_threaded.max(next.missing_free_threaded);
+        for (name, pod) in next.pods {
+            self.pods.entry(name).and_modify(|known| known.counts += pod.counts).or_insert(pod);
+        }
+    }
+
     /// Length in seconds.
     pub fn seconds(&self) -> f64 {
         (self.end - self.start) as f64 / 1000.0

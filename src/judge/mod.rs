@@ -33,7 +33,7 @@ pub use finding::{Blind, Finding, FindingKind, SafeOdds};
 pub use freshness::{Blindness, Pools};
 pub use grid::{Cell, Grid, PodCounts};
 pub use hard::hard_signals;
-pub use noise::{Baseline, Noise};
+pub use noise::{Baseline, History, Noise};
 pub use overall::overall;
 pub use safe::{Traffic, seconds_until_safe};
 pub use samples::{MetricSamples, Observed, PodSamples, Point, Pool, Series, WeightChange};

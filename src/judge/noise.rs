@@ -104,6 +104,27 @@ impl Baseline {
     }
 }
 
+/// What is known of one metric's history.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct History {
+    /// Name of the metric.
+    pub metric: String,
+    /// What was read.
+    pub baseline: Baseline,
+    /// Why it could not be read, if so.
+    pub problem: Option<String>,
+}
+
+impl History {
+    /// What it was learnt from, or why it is assumed.
+    pub fn source(&self) -> String {
+        match &self.problem {
+            Some(problem) => format!("assumed: the standard pool's history could not be read: {problem}"),
+            None => self.baseline.source(),
+        }
+    }
+}
+
 /// Counts of each pod, block by block.
 fn blocks<'a>(cells: &[&'a Cell], block: impl Fn(&Cell) -> i64) -> Vec<BTreeMap<&'a str, Counts>> {
     let mut blocks: BTreeMap<i64, BTreeMap<&'a str, Counts>> = BTreeMap::new();

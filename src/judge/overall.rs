@@ -30,6 +30,7 @@ mod tests {
             blind: Blind::No,
             counts_from: None,
             observed: None,
+            history: vec![],
             standard_seen: true,
         };
         assert_eq!(overall(None, breach.clone()), breach);

@@ -19,6 +19,7 @@ impl Finding {
             blind: Blind::No,
             counts_from: None,
             observed: None,
+            history: Vec::new(),
             standard_seen: false,
         }
     }
@@ -47,6 +48,7 @@ impl Finding {
             },
             counts_from: Timestamp::from_millisecond(counts_from).ok(),
             observed: observed(judgement),
+            history: Vec::new(),
             standard_seen: !matches!(pools, Some(Pools::Standard | Pools::Both)),
         }
     }

@@ -14,14 +14,14 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     Metrics,
+    history::HistoryReader,
     told::{Told, counting, key, tell},
 };
 use crate::{
     api::{AttemptStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
     decide::SETTLE,
     judge::{
-        Attempt, AttemptSpec, Finding, MetricSamples, Observed, Pool, WeightChange, hard_signals,
-        overall,
+        Attempt, AttemptSpec, Finding, MetricSamples, Observed, Pool, WeightChange, hard_signals, overall,
     },
     observe::{
         LogSignal, LogTail, Obstacle, Pod, Pokes, Scene,
@@ -66,6 +66,8 @@ struct Wanted {
     key: AttemptKey,
     plan: MetricPlan,
     spec: AttemptSpec,
+    /// What the standard pool was like before the attempt is not known yet.
+    learns: bool,
     pods: Vec<PodTarget>,
     weight_changes: Vec<WeightChange>,
     step_started: i64,
@@ -181,6 +183,7 @@ impl Evidence {
         let (wanted, inputs) = watch::channel(wanted);
         let (finding, latest) = watch::channel(None);
         let task = tokio::spawn(read(
+            self.source.clone(),
             self.reader.clone(),
             inputs,
             finding,
@@ -204,8 +207,7 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
     let standard =
         scene.observation.standard.iter().flat_map(|s| &s.pods).map(|p| target(p, Pool::Standard, warm_up));
     let ours = scene.observation.free_threaded.pods.iter().map(|p| target(p, Pool::FreeThreaded, warm_up));
-    let spec =
-        AttemptSpec::of(analysis, attempt.cell.millis(), attempt.started_at.0.as_millisecond());
+    let spec = AttemptSpec::of(analysis, attempt.cell.millis(), attempt.started_at.0.as_millisecond());
     Some(Wanted {
         rollout: (namespace.clone(), name),
         scope: Scope {
@@ -217,6 +219,7 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
         key,
         plan: MetricPlan::of(analysis).ok()?,
         spec: if attempt.guard_since.is_some() { spec.guard_window(key.since) } else { spec },
+        learns: attempt.baseline.is_empty(),
         pods: standard.chain(ours).collect(),
         weight_changes: weight_changes(attempt),
         // Until the step's own weight is served, the last one's evidence is the latest there is: enough for the weight to rise.
@@ -251,6 +254,7 @@ fn target(pod: &Pod, pool: Pool, warm_up_ms: i64) -> PodTarget {
 
 /// Read, feed, tell; until dropped.
 async fn read(
+    source: Arc<HttpSource>,
     reader: Arc<Reader>,
     inputs: watch::Receiver<Wanted>,
     latest: watch::Sender<Told>,
@@ -258,15 +262,24 @@ async fn read(
     metrics: Metrics,
 ) {
     let mut judged: Option<(AttemptKey, Attempt)> = None;
+    let mut past = HistoryReader::new(source);
     loop {
         let wanted = inputs.borrow().clone();
+        let Wanted { scope, key, plan, pods, .. } = &wanted;
         let scrape = wanted.spec.cell_ms;
-        let now = Timestamp::now().as_millisecond();
-        let reading = reader.read(&wanted.scope, wanted.key, &wanted.plan, &wanted.pods, scrape, now).await;
-        let caught_up = [&reading.errors, &reading.latency].into_iter().flatten().all(|r| r.caught_up);
-        if judged.as_ref().is_none_or(|(key, attempt)| *key != wanted.key || attempt.spec() != &wanted.spec) {
-            judged = Attempt::new(wanted.spec.clone()).ok().map(|attempt| (wanted.key, attempt));
+        if wanted.learns {
+            past.read(scope, *key, plan, pods, &wanted.spec, &metrics).await;
         }
+        if judged.as_ref().is_none_or(|(of, attempt)| of != key || attempt.spec() != &wanted.spec) {
+            // Judged by other rules, everything counts from the start.
+            if judged.is_some() {
+                reader.forget(&scope.rollout);
+            }
+            judged = Attempt::new(wanted.spec.clone()).ok().map(|attempt| (*key, attempt));
+        }
+        let now = Timestamp::now().as_millisecond();
+        let reading = reader.read(scope, *key, plan, pods, scrape, now).await;
+        let caught_up = [&reading.errors, &reading.latency].into_iter().flatten().all(|r| r.caught_up);
         if let Some((key, attempt)) = &mut judged {
             attempt.feed(&Observed {
                 now,
@@ -274,10 +287,10 @@ async fn read(
                 weight_changes: &wanted.weight_changes,
                 step_started: wanted.step_started,
             });
+            let found = Finding::of_counts(&attempt.verdict(now), wanted.step_started);
+            let found = Finding { history: past.of(*key), ..found };
             // Until the past is read, what is known is not the whole evidence.
-            if caught_up
-                && tell(&latest, *key, Finding::of_counts(&attempt.verdict(now), wanted.step_started))
-            {
+            if caught_up && tell(&latest, *key, found) {
                 pokes.poke(&wanted.rollout.0, &wanted.rollout.1);
             }
         }
@@ -289,7 +302,7 @@ async fn read(
 }
 
 /// What was read, under the names that the judge knows.
-fn samples(reading: Reading, metrics: &Metrics) -> Vec<MetricSamples> {
+pub(super) fn samples(reading: Reading, metrics: &Metrics) -> Vec<MetricSamples> {
     let named = |name: &str, reading: MetricReading| match reading.samples {
         Ok(pods) => MetricSamples { name: name.to_owned(), pods, problem: None },
         Err(problem) => {

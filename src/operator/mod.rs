@@ -4,6 +4,7 @@ mod backoff;
 mod evidence;
 mod give_back;
 mod health;
+mod history;
 mod metrics;
 mod place;
 mod reconcile;

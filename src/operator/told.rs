@@ -42,7 +42,9 @@ pub(super) fn tell(latest: &watch::Sender<Told>, key: AttemptKey, finding: Findi
         if told.as_ref().is_some_and(|(of, before)| stands(*of, before, key)) {
             return false;
         }
-        let words = |(key, f): &(AttemptKey, Finding)| (*key, f.kind, f.reason, f.blind, f.standard_seen);
+        let words = |(key, f): &(AttemptKey, Finding)| {
+            (*key, f.kind, f.reason, f.blind, f.standard_seen, f.counts_from, f.history.is_empty())
+        };
         let now = Some((key, finding));
         let news = told.as_ref().map(words) != now.as_ref().map(words);
         *told = now;

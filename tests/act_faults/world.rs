@@ -7,7 +7,7 @@ use freethread_rollout::{
         POOL_FREE_THREADED, Percent, Reason,
     },
     decide::{Decision, Input, decide},
-    judge::{Blind, Finding, FindingKind},
+    judge::{Baseline, Blind, Finding, FindingKind, History, Noise},
     observe::{Scene, Stores, observe},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -43,6 +43,20 @@ pub(crate) fn breach() -> Finding {
     Finding { kind: FindingKind::Breach, reason: Reason::ErrorRate, sentence, ..clear() }
 }
 
+/// An hour of 100 requests a second, 0.1 % of them bad.
+pub(crate) fn history() -> History {
+    let baseline = Baseline {
+        noise: Noise { phi: 1.3, tau: 0.1 },
+        learnt: true,
+        per_second: 100.0,
+        bad: 0.001,
+        seconds: 3600.0,
+        bad_requests: 360.0,
+        pods: 9,
+    };
+    History { metric: "errors".into(), baseline, problem: None }
+}
+
 pub(crate) fn clear() -> Finding {
     Finding {
         kind: FindingKind::Clear,
@@ -55,6 +69,7 @@ pub(crate) fn clear() -> Finding {
         blind: Blind::No,
         counts_from: None,
         observed: Some(Percent::from_ratio(0.2)),
+        history: vec![history()],
         standard_seen: true,
     }
 }

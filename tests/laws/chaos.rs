@@ -7,7 +7,7 @@ use freethread_rollout::{
 };
 use jiff::SignedDuration;
 
-use super::world::{Standard, World, clear};
+use super::world::{Standard, World, clear, history};
 
 /// One random event, or none.
 pub(crate) fn strike(world: &mut World) {
@@ -69,8 +69,9 @@ fn finding(world: &mut World) -> Finding {
         _ => Blind::Everything,
     };
     let standard_seen = random.percent(92);
+    let history = if random.percent(85) { vec![history()] } else { vec![] };
     let counts_from = world.finding.counts_from;
-    Finding { kind, reason, sentence: sentence.into(), blind, standard_seen, counts_from, ..clear() }
+    Finding { kind, reason, sentence: sentence.into(), blind, standard_seen, counts_from, history, ..clear() }
 }
 
 fn command(world: &mut World) {

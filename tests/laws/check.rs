@@ -165,6 +165,8 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
             "rises on another template",
         )?;
         demand(next.paused_since.is_none(), "rises while paused")?;
+        let known = next.attempt.as_ref().is_some_and(|attempt| !attempt.baseline.is_empty());
+        demand(known, "rises before it is known what the standard pool's counts are like")?;
         demand(seen.route.serving == written, "rises before the last weight is read back")?;
         demand(written == 0 || !young(world), "rises on young pods")?;
         demand(written == 0 || world.finding.kind.is_clear(), "rises without a clear verdict")?;

@@ -3,7 +3,7 @@
 use freethread_rollout::{
     api::{FreeThreadRolloutSpec, FreeThreadRolloutStatus, Percent, Reason},
     decide::{Decision, Guards, Input, Movement, PoolWanted, decide_with},
-    judge::{Blind, Finding, FindingKind},
+    judge::{Baseline, Blind, Finding, FindingKind, History, Noise},
     observe::{
         FreeThreadedPool, LivePool, LogTail, Observation, Obstacle, Pod, Precision, RollbackNote, RouteState,
         StandardPool,
@@ -92,6 +92,20 @@ pub(crate) fn plain_spec() -> FreeThreadRolloutSpec {
     }))
 }
 
+/// An hour of 100 requests a second, 0.1 % of them bad.
+pub(crate) fn history() -> History {
+    let baseline = Baseline {
+        noise: Noise { phi: 1.3, tau: 0.1 },
+        learnt: true,
+        per_second: 100.0,
+        bad: 0.001,
+        seconds: 3600.0,
+        bad_requests: 360.0,
+        pods: 9,
+    };
+    History { metric: "errors".into(), baseline, problem: None }
+}
+
 pub(crate) fn clear() -> Finding {
     Finding {
         kind: FindingKind::Clear,
@@ -104,6 +118,7 @@ pub(crate) fn clear() -> Finding {
         blind: Blind::No,
         counts_from: None,
         observed: Some(Percent::from_ratio(0.1)),
+        history: vec![history()],
         standard_seen: true,
     }
 }

@@ -10,6 +10,8 @@
 //!                    └────── operator: the loop, queue, leader lease, health, shutdown
 //! ```
 //!
+//! [`replay`] feeds the judge from a file instead, without a cluster.
+//!
 //! [`api`], [`judge`], [`decide`] and [`pool`] import no client, no runtime, no clock and no random source; `tests/purity.rs`
 //! holds them to it.
 
@@ -21,4 +23,5 @@ pub mod judge;
 pub mod observe;
 pub mod operator;
 pub mod pool;
+pub mod replay;
 pub mod route;

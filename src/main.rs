@@ -1,9 +1,12 @@
-//! The operator's binary: parse arguments, start, stop.
+//! The operator's binary: parse arguments, start, stop; or judge a file and end.
 
 use std::{fmt::Display, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use freethread_rollout::operator::{Args, GiveBackArgs, give_back, run};
+use freethread_rollout::{
+    operator::{Args, GiveBackArgs, give_back, run},
+    replay::{self, ReplayArgs},
+};
 use kube::CustomResourceExt;
 
 /// Moves Python workloads to free-threaded CPython on Kubernetes, and back when it must.
@@ -20,15 +23,27 @@ enum Command {
     Run(Box<Args>),
     /// Before the operator is uninstalled: stop it, give all traffic back, remove the pools, take the finalizer off the rollouts.
     GiveBack(Box<GiveBackArgs>),
+    /// Judge counts from a file as the operator would have: no cluster is needed.
+    Replay(Box<ReplayArgs>),
     /// Print the custom resource definition.
     Crd,
 }
+
+/// As clap ends for arguments that it does not understand.
+const BAD_INPUT: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => ended(run(*args).await),
         Command::GiveBack(args) => ended(give_back(*args).await),
+        Command::Replay(args) => match replay::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("freethread-rollout: {error}");
+                ExitCode::from(BAD_INPUT)
+            }
+        },
         Command::Crd => match serde_yaml::to_string(&freethread_rollout::api::FreeThreadRollout::crd()) {
             Ok(yaml) => {
                 print!("{yaml}");

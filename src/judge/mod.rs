@@ -37,6 +37,7 @@ pub use noise::{Baseline, History, Noise};
 pub use overall::overall;
 pub use safe::{Traffic, seconds_until_safe};
 pub use samples::{MetricSamples, Observed, PodSamples, Point, Pool, Series, WeightChange};
+pub(crate) use sentence::{number, percent, ratio, setting};
 pub use signals::Signal;
 pub use spec::{AttemptSpec, MetricKind, MetricSpec, SpecError};
 pub use verdict::{Evidence, Judgement, MetricVerdict, Test, Verdict, Why};

@@ -110,7 +110,7 @@ fn safe(e: &Evidence) -> String {
     safe.unwrap_or_default()
 }
 
-fn ratio(ratio: f64) -> String {
+pub(crate) fn ratio(ratio: f64) -> String {
     match ratio {
         r if r > 1e9 => "over 1,000,000,000".to_owned(),
         r if r >= 10.0 => number(r),
@@ -120,7 +120,7 @@ fn ratio(ratio: f64) -> String {
 }
 
 /// A measured share.
-fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent > 0.0 && percent < 0.01 {
         "under 0.01 %".to_owned()
@@ -134,13 +134,13 @@ fn percent(share: f64) -> String {
 }
 
 /// A share that somebody wrote down: no more digits than it has.
-fn setting(share: f64) -> String {
+pub(crate) fn setting(share: f64) -> String {
     let digits = format!("{:.4}", share * 100.0);
     format!("{} %", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// A whole number with its thousands apart.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let digits = format!("{:.0}", value.max(0.0));
     let mut out = String::with_capacity(digits.len() * 4 / 3 + 1);
     for (i, digit) in digits.chars().enumerate() {

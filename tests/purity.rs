@@ -8,7 +8,11 @@ use std::{
 };
 
 /// Rooms and files that must stay pure.
-const PURE: [&str; 5] = ["src/api", "src/judge", "src/decide", "src/pool", "src/observe/observation.rs"];
+const PURE: [&str; 6] =
+    ["src/api", "src/judge", "src/decide", "src/pool", "src/replay", "src/observe/observation.rs"];
+
+/// Their doors to the outside.
+const DOORS: [&str; 1] = ["src/replay/run.rs"];
 
 /// What they may not name, and why.
 const FORBIDDEN: [(&str, &str); 21] = [
@@ -74,6 +78,9 @@ fn pure_rooms_reach_for_nothing_outside() {
     let mut seen = 0;
     let mut found = Vec::new();
     for file in PURE.iter().flat_map(|room| files(&root.join(room))) {
+        if DOORS.iter().any(|door| file.ends_with(door)) {
+            continue;
+        }
         seen += 1;
         let code = code(&fs::read_to_string(&file).unwrap());
         let all = format!("{code}\n{}", flattened(&code));

@@ -33,22 +33,22 @@ impl Intervals {
         let done = self.open.replace(moment)?;
         // A little more than its length is jitter, much more is a gap.
         let end = if next - done.at <= self.length * 3 / 2 { next } else { done.at + self.length };
-        Some(self.feed(done, end, attempt))
+        Some(self.feed(&done, end, attempt))
     }
 
     pub(super) fn finish(&mut self, attempt: &mut Attempt) -> Option<Fed> {
         let done = self.open.take()?;
         let end = done.at + self.length;
-        Some(self.feed(done, end, attempt))
+        Some(self.feed(&done, end, attempt))
     }
 
-    fn feed(&mut self, moment: Moment, end: i64, attempt: &mut Attempt) -> Fed {
+    fn feed(&mut self, moment: &Moment, end: i64, attempt: &mut Attempt) -> Fed {
         let start = moment.at;
         let share = moment.share();
         let change = self.weight.learn(share, start, start - 1);
         attempt.step(self.weight.step(), change.as_slice());
         let held = change.is_some_and(|change| change.at >= start);
-        let missing = self.missing(&moment);
+        let missing = self.missing(moment);
         let kinds: Vec<MetricKind> = attempt.spec().metrics.iter().map(|metric| metric.kind).collect();
         let cells: Vec<(usize, Cell)> = kinds
             .iter()

@@ -21,6 +21,14 @@ pub(super) enum Column {
     Ignored,
 }
 
+/// Without any of these a line is no header.
+const NEEDED: [&str; 4] = ["time", "pool", "pod", "requests"];
+
+/// Whether these may be names of columns at all.
+pub(super) fn is_header(names: &[String]) -> bool {
+    names.iter().any(|name| NEEDED.contains(&name.trim()))
+}
+
 impl Column {
     fn of(name: &str, need: &Need) -> Result<Self, RowProblem> {
         Ok(match name {
@@ -156,11 +164,15 @@ impl Layout {
     }
 }
 
-/// No longer than an error should be.
+/// No longer than a word of an error should be.
 pub(super) fn short(text: &str) -> String {
-    const MOST: usize = 60;
-    let mut short: String = text.chars().take(MOST).map(|c| if c.is_control() { '?' } else { c }).collect();
-    if short.len() < text.len() && text.chars().count() > MOST {
+    clipped(text, 60)
+}
+
+/// No more than `most` characters.
+pub(super) fn clipped(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if short.len() < text.len() && text.chars().count() > most {
         short.push('…');
     }
     short
@@ -193,5 +205,6 @@ mod tests {
         );
         assert_eq!(layout("time,time,pool", None).unwrap_err(), RowProblem::Twice("time".into()));
         assert_eq!(layout("time;pool", None).unwrap_err(), RowProblem::Unknown("time;pool".into()));
+        assert!(!is_header(&["time;pool".to_owned()]) && is_header(&["a".to_owned(), " pod".to_owned()]));
     }
 }

@@ -32,6 +32,6 @@ mod timeline;
 
 pub use args::{Format, ReplayArgs, Rival};
 pub use problem::{InputProblem, ReplayError, RowProblem};
-pub use report::{Acted, Change, Largest, NoiseOf, PoolReport, Report, RivalReport};
+pub use report::{Acted, Change, Judged, Largest, PoolReport, Report, RivalReport};
 pub use run::run;
 pub use session::{Replayed, replay};

@@ -19,7 +19,7 @@ const RIGHT: f64 = 940.0;
 const EVIDENCE: (f64, f64) = (70.0, 310.0);
 const SHARES: (f64, f64) = (370.0, 510.0);
 /// Most points of the lower panel: shares of few requests are noise.
-const STEPS: usize = 240;
+const STEPS: usize = 100;
 /// Evidence is drawn between these.
 const LOWEST: f64 = 1e-3;
 const HIGHEST: f64 = 1e12;
@@ -30,6 +30,11 @@ const STYLE: &str = "\
 .red{fill:#b42318}.ours{stroke:#175cd3;fill:none;stroke-width:1.8}.standard{stroke:#777;fill:none;stroke-width:1.8}.oursText{fill:#175cd3}.standardText{fill:#666}\
 @media (prefers-color-scheme:dark){.page{fill:#16181d}.text{fill:#e6e6e6}.grid{stroke:#3a3d45}.bound,.acted{stroke:#ff8a7a}.red{fill:#ff8a7a}\
 .rival,.standard{stroke:#a5a8b0}.ours{stroke:#7ab0ff}.oursText{fill:#7ab0ff}.standardText{fill:#b5b8c0}}";
+
+/// A pool's line, and whose counts it shows.
+type Side = (&'static str, fn(Both) -> Counts);
+
+const SIDES: [Side; 2] = [("standard", |both| both.standard), ("ours", |both| both.free_threaded)];
 
 /// What is drawn.
 pub(super) struct Plot<'a> {
@@ -123,7 +128,7 @@ impl<'a> Plot<'a> {
     /// The lower panel: what the evidence is made of.
     fn shares(&self, out: &mut String) -> std::fmt::Result {
         let metric = self.metric();
-        let name = self.report.judged_by.metrics.get(metric).map_or("errors", |m| m.name.as_str());
+        let name = self.report.metrics.get(metric).map_or("errors", |m| m.name.as_str());
         let heading = format!("share of bad requests ({name})");
         text(out, "text", LEFT, SHARES.0 - 12.0, "start", &heading)?;
         text(out, "text small standardText", RIGHT, SHARES.0 - 12.0, "end", "standard pool")?;
@@ -139,9 +144,7 @@ impl<'a> Plot<'a> {
             line(out, "grid", (LEFT, at), (RIGHT, at))?;
             text(out, "text small", LEFT - 8.0, at + 4.0, "end", &setting(top * part))?;
         }
-        let sides: [(&str, fn(Both) -> Counts); 2] =
-            [("standard", |both| both.standard), ("ours", |both| both.free_threaded)];
-        for (class, side) in sides {
+        for (class, side) in SIDES {
             let mut path = String::new();
             let mut verb = 'M';
             for point in &points {
@@ -165,7 +168,7 @@ impl<'a> Plot<'a> {
     fn metric(&self) -> usize {
         let blamed = self.report.acted.as_ref().map_or("", |acted| acted.sentence.as_str());
         let first_word = blamed.split([' ', ':']).next().unwrap_or_default();
-        self.report.judged_by.metrics.iter().position(|metric| metric.name == first_word).unwrap_or_default()
+        self.report.metrics.iter().position(|metric| metric.name == first_word).unwrap_or_default()
     }
 
     fn times(&self, out: &mut String) -> std::fmt::Result {
@@ -263,7 +266,10 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        assert_eq!([0.001, 0.0034, 0.02, 0.3, 1.0].map(nice), [0.001, 0.005, 0.02, 0.5, 1.0]);
+        assert_eq!(
+            [0.001, 0.0034, 0.02, 0.3, 1.0].map(|share| setting(nice(share))),
+            ["0.1 %", "0.5 %", "2 %", "50 %", "100 %"]
+        );
         assert_eq!([-3.0, 0.0, 2.0, 9.0].map(label), ["0.001:1", "1:1", "100:1", "1e9:1"]);
     }
 }

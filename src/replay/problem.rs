@@ -98,6 +98,11 @@ impl InputProblem {
 /// What is wrong with one line.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RowProblem {
+    /// The first line names no column.
+    #[error(
+        "this is no header: begin with a line such as time,pool,pod,requests,errors, separated by commas; known are {KNOWN}"
+    )]
+    NoHeader,
     /// A column that is needed is not there.
     #[error("there is no '{0}'{1}; known are {KNOWN}")]
     Missing(&'static str, &'static str),
@@ -119,7 +124,7 @@ pub enum RowProblem {
     NoBucket(f64),
     /// More or fewer fields than the header has.
     #[error(
-        "there are {have} fields and the header has {want}: was the line cut off, or does a text hold a comma?"
+        "the header has {want} fields and this line {have}: was it cut off, or does a text hold a comma?"
     )]
     Fields {
         /// In this line.
@@ -149,7 +154,7 @@ pub enum RowProblem {
     )]
     Time(String),
     /// Not sorted.
-    #[error("time goes back from {} to {}: sort the file by time, for example with sort -s -t, -k1,1 (the header stays first)", shown(*before), shown(*at))]
+    #[error("time goes back from {} to {}: sort the lines below the header by time: (head -n 1 FILE; tail -n +2 FILE | sort -s -t, -k1,1) > SORTED", shown(*before), shown(*at))]
     Backwards {
         /// Of the line before, ms.
         before: i64,
@@ -194,8 +199,8 @@ pub enum RowProblem {
     #[error("a quoted field does not end on its line")]
     Quote,
     /// Not an object of JSON.
-    #[error("this is no JSON object: {0}")]
-    Json(String),
+    #[error("this is no JSON object: {0}, at column {1}")]
+    Json(String, usize),
     /// An object in an object.
     #[error("'{0}' is a list, an object or null: write a text or a number")]
     NotFlat(String),

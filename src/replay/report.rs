@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::judge::{AttemptSpec, FindingKind, Noise};
+use crate::judge::{FindingKind, Noise};
 
 /// Everything that was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,10 +27,10 @@ pub struct Report {
     pub standard: PoolReport,
     /// The free-threaded pool.
     pub free_threaded: PoolReport,
+    /// Bound on the chance that a healthy pool is rolled back, 0 to 1.
+    pub false_rollback: f64,
     /// What it was judged by.
-    pub judged_by: AttemptSpec,
-    /// Where the noise of each metric comes from.
-    pub noise: Vec<NoiseOf>,
+    pub metrics: Vec<Judged>,
     /// What else is worth knowing of the file.
     pub notes: Vec<String>,
     /// Each change of verdict.
@@ -61,17 +61,21 @@ pub struct PoolReport {
     pub bad: f64,
 }
 
-/// Noise of one metric.
+/// One metric, and what it was held to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct NoiseOf {
+pub struct Judged {
     /// The metric.
-    pub metric: String,
-    /// What it is judged with.
+    pub name: String,
+    /// Largest share of bad requests, 0 to 1.
+    pub max: Option<f64>,
+    /// How much more than the standard pool's share, 0 to 1.
+    pub tolerate: Option<f64>,
+    /// How much burstier than coin tosses its counts are taken to be.
     #[serde(flatten)]
     pub noise: Noise,
     /// Where that comes from.
-    pub source: String,
+    pub noise_source: String,
 }
 
 /// The verdict became another one.

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::{
-    columns::{Layout, Need, short},
+    columns::{Column, Layout, Need, clipped, is_header, short},
     fields::{Draft, Field, Row, Times},
     lines::Lines,
     problem::{InputProblem, RowProblem},
@@ -66,6 +66,9 @@ impl<R: BufRead> Rows<R> {
             None => {
                 let mut csv = Csv::new();
                 let names: Vec<String> = csv.split(text).map_err(at_line)?.map(str::to_owned).collect();
+                if !is_header(&names) {
+                    return Err(at_line(RowProblem::NoHeader));
+                }
                 self.parser = Some(Parser::Csv(csv, Layout::of(&names, &self.need).map_err(at_line)?));
                 match self.lines.next()? {
                     Some(line) => line,
@@ -166,7 +169,7 @@ fn json(line: &str, layout: &mut Layout, times: &mut Times) -> Result<Draft, Row
             return Err(RowProblem::Twice(short(name)));
         }
         let column = layout.column(name, i)?;
-        if column == super::columns::Column::Ignored {
+        if column == Column::Ignored {
             continue;
         }
         let field = match value {
@@ -182,9 +185,13 @@ fn json(line: &str, layout: &mut Layout, times: &mut Times) -> Result<Draft, Row
 
 /// The keys and values of an object, in order: a map would hide that a key is there twice.
 fn object(line: &str) -> Result<Vec<(String, Value)>, RowProblem> {
-    serde_json::from_str::<Pairs>(line)
-        .map(|pairs| pairs.0)
-        .map_err(|e| RowProblem::Json(short(&e.to_string())))
+    let pairs = serde_json::from_str::<Pairs>(line).map_err(|e| {
+        // Its own "at line 1" would be taken for a line of the file.
+        let words = e.to_string();
+        let words = words.split(" at line ").next().unwrap_or_default();
+        RowProblem::Json(clipped(words, 160), e.column())
+    })?;
+    Ok(pairs.0)
 }
 
 struct Pairs(Vec<(String, Value)>);
@@ -201,7 +208,7 @@ impl<'de> Visitor<'de> for PairsVisitor {
     type Value = Pairs;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object such as {\"time\": 1793610000, \"pool\": \"standard\", ...}")
+        f.write_str("an object in braces")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {

@@ -21,9 +21,7 @@ const BUFFER: usize = 1 << 20;
 /// # Errors
 /// If a file cannot be read, understood or written.
 pub fn run(args: &ReplayArgs) -> Result<(), ReplayError> {
-    let mut yaml = String::new();
-    let rollout = open(&args.rollout)?.take(LARGEST).read_to_string(&mut yaml);
-    rollout.map_err(|problem| ReplayError::Open { file: args.rollout.display().to_string(), problem })?;
+    let yaml = text(&args.rollout)?;
     let history = args.history.as_deref().map(open).transpose()?;
     let counts = open(&args.counts)?;
     let replayed = replay(args, &yaml, counts, history)?;
@@ -47,6 +45,20 @@ pub fn run(args: &ReplayArgs) -> Result<(), ReplayError> {
         }
         _ => Ok(()),
     }
+}
+
+fn text(path: &Path) -> Result<String, ReplayError> {
+    let file = || path.display().to_string();
+    let mut text = String::new();
+    let read = open(path)?.take(LARGEST + 1).read_to_string(&mut text);
+    let read = read.map_err(|problem| ReplayError::Open { file: file(), problem })?;
+    if read as u64 > LARGEST {
+        return Err(ReplayError::Rollout {
+            file: file(),
+            problem: format!("it is larger than {LARGEST} bytes"),
+        });
+    }
+    Ok(text)
 }
 
 fn open(path: &Path) -> Result<Box<dyn BufRead>, ReplayError> {

@@ -13,7 +13,7 @@ use super::{
     plot::Plot,
     points::Points,
     problem::{InputProblem, ReplayError},
-    report::{Largest, NoiseOf, PoolReport, Report, RivalReport},
+    report::{Judged, Largest, PoolReport, Report, RivalReport},
     rollout,
     rows::Rows,
     survey::Surveyed,
@@ -107,7 +107,7 @@ pub fn replay(
         return Err(in_counts(InputProblem::AllHistory(args.history_until.unwrap_or_default())));
     };
     let mut judging =
-        Judging::new(&rollout, with_noise(spec, learnt.as_deref(), first.at), args.cumulative, rule)
+        Judging::new(&rollout, with_noise(&spec, learnt.as_deref(), first.at), args.cumulative, rule)
             .map_err(bad_spec)?;
     if let Some(last) = last {
         judging.feeder.push(last, &mut judging.attempt);
@@ -140,12 +140,16 @@ fn rule(args: &ReplayArgs, need: &Need) -> Result<Option<Rule>, ReplayError> {
     }))
 }
 
-fn with_noise(spec: AttemptSpec, learnt: Option<&[Baseline]>, started: i64) -> AttemptSpec {
+fn with_noise(spec: &AttemptSpec, learnt: Option<&[Baseline]>, started: i64) -> AttemptSpec {
     let learn = |(i, metric): (usize, MetricSpec)| {
         let noise = learnt.and_then(|all| all.get(i)).map_or(metric.noise, |baseline| baseline.noise);
         MetricSpec { noise, ..metric }
     };
-    AttemptSpec { started, metrics: spec.metrics.iter().cloned().enumerate().map(learn).collect(), ..spec }
+    AttemptSpec {
+        started,
+        metrics: spec.metrics.iter().cloned().enumerate().map(learn).collect(),
+        ..spec.clone()
+    }
 }
 
 /// How the times of a file are read.
@@ -273,9 +277,10 @@ impl Judging {
         }
     }
 
-    /// Traffic is meant to reach the free-threaded pool; without weights: it has reached it.
+    /// Traffic reaches the free-threaded pool, by the weight where it is told. A pool that the file never holds is missing from the
+    /// file, and is not taken for silent.
     fn served(&self) -> bool {
-        self.share.map_or(self.timeline.sums.free_threaded_pods > 0, |share| share > 0.0)
+        self.timeline.sums.free_threaded_pods > 0 && self.share.is_none_or(|share| share > 0.0)
     }
 
     fn report(
@@ -302,10 +307,12 @@ impl Judging {
             Some(baseline) => baseline.source(),
             None => "assumed: no history was given".to_owned(),
         };
-        let noise = spec.metrics.iter().enumerate().map(|(i, metric)| NoiseOf {
-            metric: metric.name.clone(),
+        let metrics = spec.metrics.iter().enumerate().map(|(i, metric)| Judged {
+            name: metric.name.clone(),
+            max: metric.objective,
+            tolerate: metric.tolerate,
             noise: metric.noise,
-            source: source(i),
+            noise_source: source(i),
         });
         let thresholds = self.rival.as_ref().map(|rival| RivalReport {
             success_rate: rival.rule.success,
@@ -340,14 +347,14 @@ impl Judging {
                 requests: sums.free_threaded.n,
                 bad: sums.free_threaded.k,
             },
-            noise: noise.collect(),
+            false_rollback: spec.alpha,
+            metrics: metrics.collect(),
             notes,
             changes,
             changes_left_out: left_out,
             left_out_after,
             largest: Largest { at: time(at.max(self.began)), ratio: largest },
             bound: 1.0 / spec.alpha,
-            judged_by: spec,
             acted,
             thresholds,
         };

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::report::{Acted, Change, PoolReport, Report, RivalReport};
+use super::report::{Acted, Change, Judged, PoolReport, Report, RivalReport};
 use crate::{
     api::Span,
-    judge::{MetricSpec, number, percent, ratio, setting},
+    judge::{number, percent, ratio, setting},
 };
 
 /// All of it, each line of the beginning with one subject, and the answer last.
@@ -30,25 +30,22 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
     pool(out, "standard pool", report.standard)?;
     pool(out, "free-threaded pool", report.free_threaded)?;
     if report.held_intervals > 0 {
-        writeln!(
-            out,
-            "  {} of the intervals hold a change of weight and are not counted",
-            number(report.held_intervals as f64)
-        )?;
+        let held = number(report.held_intervals as f64);
+        writeln!(out, "  intervals in which the weight changed, which are not counted: {held}")?;
     }
-    let metrics: Vec<String> = report.judged_by.metrics.iter().map(held_to).collect();
+    let metrics: Vec<String> = report.metrics.iter().map(held_to).collect();
     writeln!(
         out,
         "judged by {}: {}; a healthy pool is rolled back in at most {} of attempts",
         report.rollout,
         metrics.join("; "),
-        setting(report.judged_by.alpha),
+        setting(report.false_rollback),
     )?;
-    for noise in &report.noise {
+    for metric in &report.metrics {
         writeln!(
             out,
             "noise of {}: {}; evidence divided by {:.2}, lasting difference between pods {:.2}",
-            noise.metric, noise.source, noise.noise.phi, noise.noise.tau
+            metric.name, metric.noise_source, metric.noise.phi, metric.noise.tau
         )?;
     }
     for note in &report.notes {
@@ -73,8 +70,8 @@ fn pool(out: &mut String, name: &str, pool: PoolReport) -> std::fmt::Result {
 }
 
 /// `errors at most 1 %, and 0.2 % over the standard pool's`.
-fn held_to(metric: &MetricSpec) -> String {
-    let objective = metric.objective.map(|share| format!("at most {}", setting(share)));
+fn held_to(metric: &Judged) -> String {
+    let objective = metric.max.map(|share| format!("at most {}", setting(share)));
     let tolerate =
         metric.tolerate.map(|share| format!("at most {} over the standard pool's", setting(share)));
     let all: Vec<String> = objective.into_iter().chain(tolerate).collect();
@@ -103,16 +100,20 @@ fn answer(report: &Report) -> String {
             report.largest.at,
         );
     };
-    let after =
-        acted.after_seconds.map(|after| format!(", {} s after the evidence began to grow", number(after)));
+    let began = if acted.excess.is_some() { "the evidence began to grow" } else { "the silence began" };
+    let after = acted.after_seconds.map(|after| format!(": {} s after {began}", number(after)));
     let excess = acted.excess.map(|excess| {
-        format!(
-            " and {} bad requests served beyond what the standard pool's rate predicts",
-            number(excess.round())
-        )
+        let excess = number(excess.round());
+        format!(", and after {excess} bad requests beyond what the standard pool's rate predicts")
     });
     let (after, excess) = (after.unwrap_or_default(), excess.unwrap_or_default());
-    format!("would have rolled back at {}{after}{excess}", acted.at)
+    let follow = report.free_threaded.bad - acted.errors;
+    let follow = if follow >= 1.0 {
+        format!("; {} more bad ones follow in the file", number(follow))
+    } else {
+        String::new()
+    };
+    format!("would have rolled back at {}{after}{excess}{follow}", acted.at)
 }
 
 fn rivals_answer(rival: &RivalReport, acted: Option<&Acted>) -> String {

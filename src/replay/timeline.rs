@@ -110,7 +110,8 @@ impl Timeline {
         if self.acted.is_some() {
             return;
         }
-        if judgement.ratio > self.largest.0 {
+        // Before anything was counted it is 1, which says nothing.
+        if judgement.ratio > self.largest.0 && self.sums.intervals > 0 {
             self.largest = (judgement.ratio, now);
         }
         let overall = &judgement.overall;

@@ -149,10 +149,7 @@ mod tests {
                 && quiet[0].contains("longer than maxHold 30m; it would be about "),
             "{quiet:?}"
         );
-        assert!(
-            quiet[1].starts_with("would need about ") && quiet[1].ends_with("held for 10m"),
-            "{quiet:?}"
-        );
+        assert!(quiet[1].starts_with("would need about ") && quiet[1].ends_with("held for 10m"), "{quiet:?}");
         assert!(told("1")[2].ends_with("no weight up to 50 % would do"));
         assert_eq!(told("0")[0], "there were no requests in the hour before: nobody can say");
     }

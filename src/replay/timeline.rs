@@ -117,7 +117,7 @@ impl Timeline {
         let overall = &judgement.overall;
         if self.said.as_ref().is_none_or(|said| !said.is(overall)) {
             self.said = Some(Said::of(overall));
-            let finding = Finding::of_counts(judgement);
+            let finding = Finding::of_counts(judgement, now);
             self.change(Change {
                 at: time(now),
                 verdict: finding.kind,

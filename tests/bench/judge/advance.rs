@@ -9,6 +9,7 @@ use crate::{
     rates::{Rate, quantile},
     report::Section,
     targets::{Check, UNSAFE},
+    timed,
     world::{CELL_S, Play, Stress, Weight, World, ms},
 };
 
@@ -64,8 +65,7 @@ pub(crate) fn unsafe_advance(options: &Options) -> Section {
         let world =
             World { rps, weight: Weight::Fixed(weight), stress, extra: AT_THE_LINE, ..World::HEALTHY };
         let id = format!("unsafe/{name}/{rps}/{weight}");
-        let hits =
-            options.timed(&id, || on_two_threads(options.runs, |run| advances(&world, Random::of(&id, run))));
+        let hits = timed(&id, || on_two_threads(options.runs, |run| advances(&world, Random::of(&id, run))));
         let rate = Rate::of(hits.iter().filter(|hit| **hit).count(), options.runs);
         let check = Check::rate(
             &format!("unsafe advance, {name}, {rps} requests/s, weight {:.0} %", weight * 100.0),
@@ -134,8 +134,7 @@ pub(crate) fn pace(options: &Options) -> Section {
     };
     for rps in [10.0, 100.0, 1_000.0] {
         let id = format!("pace/{rps}");
-        let all =
-            options.timed(&id, || on_two_threads(options.delays, |run| rollout(rps, Random::of(&id, run))));
+        let all = timed(&id, || on_two_threads(options.delays, |run| rollout(rps, Random::of(&id, run))));
         let times: Vec<f64> = all.iter().map(|(seconds, _, _)| seconds / 60.0).collect();
         let unproven = all.iter().map(|(_, unproven, _)| unproven).sum::<usize>() as f64;
         let back = all.iter().filter(|(_, _, back)| *back).count() as f64;

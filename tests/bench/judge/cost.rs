@@ -13,6 +13,7 @@ use crate::{
     random::Random,
     report::Section,
     targets::{Check, TICK_MS},
+    timed,
     world::{CELL_S, Play, World, ms},
 };
 
@@ -120,8 +121,8 @@ fn samples() -> f64 {
 }
 
 /// CPU per tick.
-pub(crate) fn cost(options: &Options) -> Section {
-    let (cells, samples) = options.timed("cost", || (cells(), samples()));
+pub(crate) fn cost(_: &Options) -> Section {
+    let (cells, samples) = timed("cost", || (cells(), samples()));
     let check = Check::new(
         "1,000 rollouts with six metrics each, judged".to_owned(),
         cells < TICK_MS,

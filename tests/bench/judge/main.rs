@@ -33,8 +33,11 @@ use clap::Parser;
 use report::{Made, Section};
 use targets::{Check, State};
 
+/// Measures something.
+type Suite = fn(&Options) -> Section;
+
 /// What is measured, by the name it is asked for.
-const SUITES: [(&str, fn(&Options) -> Section); 11] = [
+const SUITES: [(&str, Suite); 11] = [
     ("clean", alarms::clean),
     ("shared", alarms::shared),
     ("stress", alarms::stress),
@@ -65,14 +68,12 @@ pub(crate) struct Options {
     write: bool,
 }
 
-impl Options {
-    /// Does `work` and says on standard error how long it took.
-    fn timed<T>(&self, name: &str, work: impl FnOnce() -> T) -> T {
-        let from = Instant::now();
-        let done = work();
-        eprintln!("{:7.1} s  {name}", from.elapsed().as_secs_f64());
-        done
-    }
+/// Does `work` and says on standard error how long it took.
+fn timed<T>(name: &str, work: impl FnOnce() -> T) -> T {
+    let from = Instant::now();
+    let done = work();
+    eprintln!("{:7.1} s  {name}", from.elapsed().as_secs_f64());
+    done
 }
 
 fn main() -> ExitCode {

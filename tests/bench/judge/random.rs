@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn poisson_has_its_mean_and_variance_at_every_size() {
-        for mean in [0.02, 0.7, 4.0, 9.9, 10.1, 60.0, 2_500.0, 1e6] {
+        for mean in [0.02f64, 0.7, 4.0, 9.9, 10.1, 60.0, 2_500.0, 1e6] {
             let mut random = Random::of("poisson", mean.to_bits());
             let (got, variance) = moments(40_000, || random.poisson(mean));
             assert!((got - mean).abs() < 4.0 * (mean / 40_000.0).sqrt(), "mean {mean}: {got}");

@@ -52,6 +52,7 @@ fn solve(rising: impl Fn(f64) -> f64, value: f64) -> f64 {
 }
 
 /// The regularised incomplete beta function `I_x(a, b)` by its continued fraction (Lentz).
+#[allow(clippy::many_single_char_names, reason = "as the formula has them")]
 fn beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return f64::from(x >= 1.0);

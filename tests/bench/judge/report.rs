@@ -25,7 +25,7 @@ impl Section {
             format!("| {} |\n", cells.join(" | "))
         };
         text += &line(&mut self.header.iter().copied());
-        text += &format!("|{}\n", "---|".repeat(self.header.len()));
+        text += &["|", &"---|".repeat(self.header.len()), "\n"].concat();
         for row in &self.rows {
             text += &line(&mut row.iter().map(String::as_str));
         }
@@ -50,7 +50,8 @@ pub(crate) fn document(sections: &[Section], made: &Made) -> String {
          many threads as you like (CPU times aside). False alarm rates are of {} runs of two hours with their 99 % interval (Clopper and \
          Pearson), delays of {} runs. [judge.md](judge.md) derives the tests.\n\n\
          Unless a row says otherwise: α = 1 %, 0.1 % of the requests of a healthy pool are bad, the free-threaded pool is served 5 %, four of \
-         twenty pods are free-threaded, and every pod is counted every 15 s. Noise is learnt anew in each run from an hour of the standard \
+         twenty pods are free-threaded, every pod is counted every 15 s, and errors are compared with the standard pool (`tolerate: 0`) and with \
+         an objective of 1 %, half of α for each. Noise is learnt anew in each run from an hour of the standard \
          pool. A delay runs from the onset to the end of the cell that decides; the scrape, the query and the write come on top.\n\n\
          ![Seconds to the rollback, by way to decide](judge-delays.svg)\n\n",
         made.command, made.minutes, made.runs, made.delays

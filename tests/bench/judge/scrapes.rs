@@ -106,7 +106,11 @@ fn scrape(
         }
         if at > target.until {
             let length = at - target.until;
-            let share_bad = (world.base + world.incident_in(phase, target.until, at)).min(1.0);
+            let ours = target.pool == Pool::FreeThreaded && at >= world.onset;
+            let bad = world.base
+                + world.incident_in(phase, target.until, at)
+                + if ours { world.extra } else { 0.0 };
+            let share_bad = bad.min(1.0);
             let requests = world.rps * share * length;
             target.bad += random.poisson(requests * share_bad);
             target.good += random.poisson(requests * (1.0 - share_bad));
@@ -141,7 +145,8 @@ mod tests {
         let world = World { pods: (3, 6), weight: Weight::Fixed(0.2), ..World::HEALTHY };
         let run = judge(&world, &Setup::promised(), Random::of("scrapes", 1));
         assert!(run.found.is_infinite(), "{run:?}");
-        let broken = World { base: 0.05, ..world };
-        assert!(judge(&broken, &Setup::promised(), Random::of("scrapes", 1)).noise.phi < 2.0);
+        let broken = World { extra: 0.1, onset: 600.0, ..world };
+        let run = judge(&broken, &Setup::promised(), Random::of("scrapes", 1));
+        assert!(run.breach() && (600.0..=900.0).contains(&run.found), "{run:?}");
     }
 }

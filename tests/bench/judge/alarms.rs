@@ -206,7 +206,7 @@ pub(crate) fn limits(options: &Options) -> Section {
     table(
         "Retries, no history, and noise beyond the suite",
         "A failing request is tried three times, each time on any pod of its pool, and fails each time: errors come in packs that no dispersion over \
-         pods shows. `analysis.attempts: 3` says so. Weight 20 %. Without history the noise is assumed (φ = 1.2, τ = 0.25) instead of learnt. \
+         pods shows. *Declared*: the judge is told so. Weight 20 %. Without history the noise is assumed (φ = 1.2, τ = 0.25) instead of learnt. \
          Noise that lasts for minutes keeps 98 % of its logarithm from cell to cell. False alarms of a single pod grow with the number of its \
          long bursts: the last row has half as many again. Compared with the standard pool alone. Where nothing is promised, a fifth of the \
          runs is played.",

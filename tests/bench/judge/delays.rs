@@ -76,7 +76,7 @@ fn row(section: &mut Section, first: Vec<String>, world: &World, got: &Delays, h
     let limit = limit(world, got.formula, held == Held::Clean);
     let mut checks: Vec<Check> = limit.map(|limit| delay(&what, world, median, limit)).into_iter().collect();
     if median.0.is_finite() && held != Held::Latency {
-        checks.push(served(&what, world, median));
+        checks.push(served(&what, world, median, limit));
     }
     let worst = checks.iter().max_by_key(|check| check.severity()).map_or("", Check::word);
     let pair = |(median, most): (f64, f64)| format!("{} / {}", seconds(median), seconds(most));

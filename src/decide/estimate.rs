@@ -93,7 +93,7 @@ fn seconds(
         };
         seconds_until_safe(judged, metric, &traffic)
     });
-    each.fold(Some(0.0), |most: Option<f64>, seconds| Some(most?.max(seconds?)))
+    each.reduce(|most, seconds| Some(most?.max(seconds?))).flatten()
 }
 
 fn traffic(baseline: &[BaselineStatus]) -> f64 {

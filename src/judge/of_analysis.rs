@@ -82,7 +82,7 @@ mod tests {
             0,
             vec![MetricSpec::errors(0.0, None), MetricSpec::latency(0.0, None)],
         );
-        let judged = spec.clone().with_baseline(&[status.clone()]);
+        let judged = spec.clone().with_baseline(std::slice::from_ref(&status));
         assert!((judged.metrics[0].noise.phi - 1.235).abs() < 1e-12);
         assert!((judged.metrics[0].noise.tau - 0.123_457).abs() < 1e-12);
         assert_eq!(judged.metrics[1].noise, Noise::UNKNOWN, "nothing is known of it");

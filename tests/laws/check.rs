@@ -194,14 +194,14 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         let promoted = next.command != before.command
             && next.command.as_ref().is_some_and(|command| command.given.starts_with("promote@"));
         let approved = attempt.approved || promoted;
-        let held =
+        let lasted =
             |span| attempt.converged_at.as_ref().is_some_and(|at| after(at.0, span) <= world.now) || approved;
         match step.pace() {
-            Pace::Fixed(hold) => demand(held(hold), "goes on before the hold is over")?,
+            Pace::Fixed(hold) => demand(lasted(hold), "goes on before the hold is over")?,
             Pace::Evidence { min, max } => {
-                let undecided = world.spec.analysis.on_inconclusive == OnInconclusive::Advance && held(max);
+                let undecided = world.spec.analysis.on_inconclusive == OnInconclusive::Advance && lasted(max);
                 let suffices = world.finding.kind == FindingKind::Safe || undecided || approved;
-                demand(held(min), "goes on before the shortest hold is over")?;
+                demand(lasted(min), "goes on before the shortest hold is over")?;
                 demand(suffices, "goes on without the evidence that it is safe")?;
             }
         }

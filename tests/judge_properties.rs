@@ -187,6 +187,31 @@ proptest! {
     }
 
     #[test]
+    fn a_restart_from_a_checkpoint_changes_nothing(
+        lives in proptest::collection::vec(life(), 2..5),
+        outage in (0..60usize, 0..8usize),
+        step in 250..4_000i64,
+        restart in 0..END,
+    ) {
+        let pods: Vec<_> = lives.iter().enumerate().map(|(i, life)| pod(i, life, outage)).collect();
+        let mut live = Attempt::new(spec()).unwrap();
+        let (mut now, mut other): (i64, Option<Attempt>) = (0, None);
+        while now < END {
+            now = (now + step).min(END);
+            let seen = window(&pods, now, 30_000);
+            observe(&mut live, now, vec![seen.clone(), seen.clone()], &[]);
+            if let Some(other) = &mut other {
+                observe(other, now, vec![seen.clone(), seen], &[]);
+                prop_assert_eq!(live.verdict(now), other.verdict(now));
+            } else if now >= restart && let Some(kept) = live.checkpoint(now) {
+                let (attempt, until) = Attempt::restore(&kept.data, &spec()).unwrap();
+                prop_assert_eq!(until, now);
+                other = Some(attempt);
+            }
+        }
+    }
+
+    #[test]
     fn no_requests_no_evidence(lives in proptest::collection::vec(life(), 1..5), side in 0..3usize) {
         let pods: Vec<_> = lives.iter().enumerate().map(|(i, life)| pod(i, life, (0, 0))).collect();
         // Nothing at all, or one pool alone: with a comparison and no promise there is nothing to say.

@@ -50,6 +50,10 @@ pub struct AttemptStatus {
     /// How long each step will need for evidence, at the traffic of that hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub estimates: Vec<EstimateStatus>,
+    /// The evidence as it stood, so that a restart goes on from there and not from the attempt's start: Prometheus may not reach back so far.
+    /// Written when a step's own weight is served and every ten minutes while the steps are under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointStatus>,
     /// Every change of the weight as written, oldest first: a cell that holds one is not counted.
     #[serde(default)]
     pub weight_changes: Vec<WeightChange>,
@@ -87,6 +91,16 @@ pub struct BaselineStatus {
     pub bad: Percent,
     /// What it was learnt from, or why it is assumed.
     pub source: String,
+}
+
+/// The judge's state over an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointStatus {
+    /// Everything up to here is in it.
+    pub until: MicroTime,
+    /// For the operator alone, in base64.
+    pub data: String,
 }
 
 /// How long a step will need.

@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn busy_steps_are_short_and_quiet_ones_say_what_would_help() {
-        assert_eq!(told("1000"), ["about 1m50s", "about 50s", "about 40s"]);
+        assert_eq!(told("1000"), ["about 1m50s", "about 1m", "about 40s"]);
         let quiet = told("20");
         assert!(
             quiet[0].starts_with("about ")

@@ -41,6 +41,7 @@ const RULES: &[Rule] = &[
     rules::obstacle,
     rules::suspended,
     rules::baseline,
+    rules::checkpoint,
     rules::observing,
     rules::workload_missing,
     rules::first_attempt,

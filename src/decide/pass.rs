@@ -219,6 +219,7 @@ impl<'a> Pass<'a> {
         if let Some(attempt) = self.next.attempt.as_mut() {
             attempt.waiting_since = None;
             attempt.blind_since = None;
+            attempt.checkpoint = None;
         }
         self.expect("nothing, until a person retries, or the spec or the standard pool changes", None);
         self.keep_logs();
@@ -309,6 +310,7 @@ impl<'a> Pass<'a> {
             cell: Span::from_millis(self.input.observation.scrape_interval_ms),
             baseline: Vec::new(),
             estimates: Vec::new(),
+            checkpoint: None,
             weight_changes: Vec::new(),
             guard_since: None,
         });

@@ -2,6 +2,10 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
 use super::{
     Note, PoolWanted, change, commands, estimate,
     guards::Stop,
@@ -10,7 +14,7 @@ use super::{
     reach, text,
 };
 use crate::{
-    api::{AttemptStatus, Mode, OnBlind, OnStandardChange, Phase, Reason},
+    api::{AttemptStatus, CheckpointStatus, Mode, OnBlind, OnStandardChange, Phase, Reason},
     judge::{Blind, FindingKind, History},
     observe::{Obstacle, Precision},
 };
@@ -124,6 +128,19 @@ pub(super) fn baseline(pass: &mut Pass<'_>) -> ControlFlow<()> {
     attempt.estimates = estimate::estimates(spec, &attempt.baseline, precision);
     if let Some(message) = estimate::undecidable(spec, &attempt.estimates).filter(|_| fresh) {
         pass.notes.push(Note { warning: false, reason: Reason::InsufficientEvidence, message });
+    }
+    Continue(())
+}
+
+/// The evidence is kept for a restart while the steps are under way; what the guard gathers later is of a day at most.
+pub(super) fn checkpoint(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let Some(kept) = pass.input.finding.checkpoint.as_ref() else { return Continue(()) };
+    let Ok(until) = Timestamp::from_millisecond(kept.until) else { return Continue(()) };
+    let under_way = pass.had_weight() && pass.base_phase() == Phase::Progressing;
+    let Some(attempt) = pass.next.attempt.as_mut().filter(|_| under_way) else { return Continue(()) };
+    if attempt.checkpoint.as_ref().is_none_or(|known| known.until.0 < until) {
+        attempt.checkpoint =
+            Some(CheckpointStatus { until: MicroTime(until), data: BASE64_STANDARD.encode(&kept.data) });
     }
     Continue(())
 }

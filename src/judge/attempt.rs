@@ -1,5 +1,7 @@
 //! One attempt: raw samples in, verdicts out. All state follows from the samples, so a restart replays it.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     evidence::{Span, Term},
     freshness::{Blindness, Freshness, Pools},
@@ -26,17 +28,19 @@ const LARGEST_RATIO: f64 = 1e300;
 /// The judge's state over one attempt.
 ///
 /// Steps, changes of weight, pauses and gaps never reset the evidence, and a breach is latched.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Attempt {
     spec: AttemptSpec,
     metrics: Vec<Metric>,
     merge: Merge,
     weights: Weights,
+    /// Not kept in a checkpoint: with one it is over.
+    #[serde(skip)]
     signals: Vec<Signal>,
     step_started: i64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Metric {
     grid: Grid,
     fresh: Freshness,
@@ -46,7 +50,7 @@ struct Metric {
 }
 
 /// What `Clear` and `Safe` look at: the cells of this step.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Step {
     span: Span,
     /// Whether it is shown to be well, for a metric that is compared.

@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::mixture::{Mixture, PARTS, Parts};
 
 /// How many pods' rises it takes to reach the bar, and in which window (ms) one pod's are added up, by the pods counted.
@@ -22,7 +24,7 @@ const fn pods_and_window(counted: usize) -> (i64, i64) {
 const LONGEST_MS: i64 = 3 * 120_000;
 
 /// A mixture whose components one pod can raise only so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Capped {
     mixture: Mixture,
     used: usize,
@@ -34,7 +36,7 @@ pub(super) struct Capped {
 }
 
 /// What one pod has brought.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Rise {
     total: Parts,
     lows: [Minima; PARTS],
@@ -107,7 +109,7 @@ impl Rise {
 
 /// Values over time, asked for the lowest since some time. Holds only those that can still be an answer: a value that is as low and
 /// later replaces all before it that are not lower, so what is held rises from front to back.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Minima(VecDeque<(i64, f64)>);
 
 impl Minima {

@@ -39,7 +39,7 @@ impl std::ops::AddAssign for Counts {
 }
 
 /// All series of one pod at one scrape.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Scrape {
     /// By fingerprint: value of the counter, and what a unit of it means for `n` and `k`.
     pub(super) values: BTreeMap<String, Reading>,
@@ -48,7 +48,7 @@ pub(super) struct Scrape {
 }
 
 /// One series at one scrape.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Reading {
     /// Value of the counter.
     pub(super) value: f64,
@@ -59,7 +59,7 @@ pub(super) struct Reading {
 }
 
 /// Running totals of a pod at a scrape, since its first one. Not clamped: only differences mean something.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Total {
     /// Time of the scrape, ms.
     pub(super) at: i64,
@@ -70,7 +70,7 @@ pub(super) struct Total {
 }
 
 /// Differences the scrapes of one pod.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Counter {
     last: BTreeMap<String, Last>,
     n: f64,
@@ -79,7 +79,7 @@ pub(super) struct Counter {
     processes: Processes,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Last {
     value: f64,
     /// In the last scrape, and so expected in the next.

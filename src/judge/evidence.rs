@@ -1,5 +1,7 @@
 //! One test of one metric: what it counts of a cell, and since when it has been gathering evidence.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     capped::Capped,
     counts::Counts,
@@ -16,7 +18,7 @@ use super::{
 pub(super) const UNMOVED: f64 = 1e-9;
 
 /// Counts of both pools over a stretch of cells.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Span {
     pub(super) free_threaded: Counts,
     pub(super) standard: Counts,
@@ -33,14 +35,14 @@ impl Span {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Test {
     Regression(Regression),
     Objective(Objective),
 }
 
 /// A weighted test: one term of the sum that is compared with `1/α`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Term {
     /// Index of its metric.
     pub(super) metric: usize,

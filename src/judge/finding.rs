@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::History;
+use super::{Checkpoint, History};
 use crate::api::{MetricStatus, Percent, Reason};
 
 /// The one thing that a pass decides by.
@@ -31,6 +31,8 @@ pub struct Finding {
     pub observed: Option<Percent>,
     /// What the standard pool was like before the attempt, one entry per metric; empty until it has been read.
     pub history: Vec<History>,
+    /// The evidence as it stood lately, for a restart.
+    pub checkpoint: Option<Checkpoint>,
     /// The standard pool has usable counts: the first rise waits for it.
     pub standard_seen: bool,
 }

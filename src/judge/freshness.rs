@@ -1,6 +1,6 @@
 //! How old what we know is, per pool. No data is never good news.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{grid::Cell, samples::Pool};
 
@@ -48,7 +48,7 @@ pub struct Blindness {
     pub never: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Seen {
     last: Option<i64>,
     /// Since when it has been seen without a gap.
@@ -58,7 +58,7 @@ struct Seen {
 }
 
 /// When the pools of one metric were last seen.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Freshness {
     cell: i64,
     started: i64,

@@ -9,6 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     counts::Counts,
     samples::{PodSamples, Pool},
@@ -116,7 +118,7 @@ impl Cell {
 }
 
 /// Builds cells out of samples, portion by portion.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Grid {
     cell: i64,
     attempt: i64,

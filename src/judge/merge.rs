@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     counts::Counts,
     evidence::{Span, Term, UNMOVED},
@@ -25,7 +27,7 @@ const EXPECTED_BAD: f64 = 8.0;
 const WAIT_MS: i64 = 30_000;
 
 /// What the evidence says after the last cell.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) enum Standing {
     /// Under the bar.
     #[default]
@@ -39,7 +41,7 @@ pub(super) enum Standing {
 }
 
 /// The moment the bar was crossed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Crossing {
     pub(super) term: usize,
     pub(super) span: Span,
@@ -50,7 +52,7 @@ pub(super) struct Crossing {
 }
 
 /// The tests of all metrics, on common time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Merge {
     pub(super) terms: Vec<Term>,
     bar: f64,
@@ -60,7 +62,7 @@ pub(super) struct Merge {
 }
 
 /// Cells of the last minute, the standard pool's side.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Recent {
     with_young: bool,
     cells: VecDeque<(i64, Counts)>,

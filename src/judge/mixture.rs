@@ -1,5 +1,7 @@
 //! Evidence over several sizes of a regression and over its unknown beginning, in logarithms.
 
+use serde::{Deserialize, Serialize};
+
 /// How many elevations are looked for.
 pub(super) const PARTS: usize = 8;
 
@@ -19,7 +21,7 @@ const ONSET_S: f64 = 1200.0;
 ///
 /// `M` is a test martingale: under the null its expectation never exceeds 1, so it may be looked at after every cell. A cell takes
 /// two moves, [`Mixture::begin`] and [`Mixture::weigh`], because what a cell may add depends on where it starts from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Mixture {
     /// `ln Q_0`: not begun yet.
     before: f64,

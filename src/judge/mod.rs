@@ -2,6 +2,7 @@
 
 mod attempt;
 mod capped;
+mod checkpoint;
 mod counts;
 mod evidence;
 mod finding;
@@ -28,6 +29,7 @@ mod vectors;
 mod verdict;
 mod weights;
 pub use attempt::Attempt;
+pub use checkpoint::{Checkpoint, RestoreError};
 pub use counts::Counts;
 pub use finding::{Blind, Finding, FindingKind, SafeOdds};
 pub use freshness::{Blindness, Pools};

@@ -1,5 +1,7 @@
 //! Is the free-threaded pool worse than its objective?
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     counts::Counts,
     mixture::{ELEVATIONS, PARTS, Parts},
@@ -9,7 +11,7 @@ use super::{
 const MOST: f64 = 0.95;
 
 /// H0: `p_ours ≤ p0`, whatever the standard pool does.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Objective {
     /// `p0`.
     pub(super) allowed: f64,

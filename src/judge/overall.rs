@@ -31,6 +31,7 @@ mod tests {
             counts_from: None,
             observed: None,
             history: vec![],
+            checkpoint: None,
             standard_seen: true,
         };
         assert_eq!(overall(None, breach.clone()), breach);

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// Repeated resets are remembered for this long, in ms.
 const MEMORY_MS: i64 = 600_000;
 
@@ -18,7 +20,7 @@ const SLACK_MS: i64 = 5_000;
 const STARTS: usize = 8;
 
 /// Watches the start times and resets of one pod.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Processes {
     /// Start times seen, in seconds since the epoch, the current one last.
     starts: VecDeque<f64>,

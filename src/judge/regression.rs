@@ -1,12 +1,14 @@
 //! Is the free-threaded pool worse than the standard one?
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     counts::Counts,
     mixture::{ELEVATIONS, PARTS, Parts},
 };
 
 /// H0: in every cell `p_ours ≤ ρ·p_standard + δ`, where the standard rate may vary freely.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Regression {
     /// `ρ`: factor that is tolerated.
     pub(super) factor: f64,

@@ -20,6 +20,7 @@ impl Finding {
             counts_from: None,
             observed: None,
             history: Vec::new(),
+            checkpoint: None,
             standard_seen: false,
         }
     }
@@ -49,6 +50,7 @@ impl Finding {
             counts_from: Timestamp::from_millisecond(counts_from).ok(),
             observed: observed(judgement),
             history: Vec::new(),
+            checkpoint: None,
             standard_seen: !matches!(pools, Some(Pools::Standard | Pools::Both)),
         }
     }

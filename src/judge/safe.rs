@@ -1,5 +1,7 @@
 //! Is the free-threaded pool shown to be well enough for the next step?
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     counts::Counts,
     mixture::log_sum_exp,
@@ -19,7 +21,7 @@ const FACTOR: f64 = 1.25;
 
 /// Sequential test of H0': `p_ours ≥ ρ·p_standard + δ`, begun anew at every step. `M ≥ 1/β` now: safe to advance, with `β` the chance that
 /// it is said of a pool at the line. No correction over steps is needed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Safe {
     /// `ln` of each share's evidence.
     parts: [f64; SHARES.len()],

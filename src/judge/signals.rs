@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{counts::Counts, grid::Cell, samples::Pool};
 
@@ -55,13 +55,13 @@ pub enum Signal {
 }
 
 /// The last cells that together reach a size.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Stretch {
     needed: f64,
     cells: VecDeque<Part>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Part {
     from: i64,
     to: i64,
@@ -102,7 +102,7 @@ impl Stretch {
 }
 
 /// Watches the cells of one metric that counts errors.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Watch {
     metric: String,
     failing: Stretch,

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     counts::{Counter, Counts, Reading, Scrape, Total},
     samples::{PodSamples, Point, Pool},
 };
 
 /// A pod's scrapes and totals, as far back as the open cell needs them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Track {
     pub(super) pool: Pool,
     counted_from: i64,
@@ -22,7 +24,7 @@ pub(super) struct Track {
 }
 
 /// From which sample on a pod counts again.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 enum Base {
     /// From the next sample, whenever that is.
     Next,

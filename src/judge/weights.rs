@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::samples::WeightChange;
 
 /// Changes of weight, in order of time.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Weights {
     changes: BTreeMap<i64, f64>,
     /// Changes before this time were dropped, all but the last of them.

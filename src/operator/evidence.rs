@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use tokio::{sync::watch, task::JoinHandle};
@@ -18,10 +19,11 @@ use super::{
     told::{Told, counting, key, tell},
 };
 use crate::{
-    api::{AttemptStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
+    api::{AttemptStatus, CheckpointStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
     decide::SETTLE,
     judge::{
-        Attempt, AttemptSpec, Finding, MetricSamples, Observed, Pool, WeightChange, hard_signals, overall,
+        Attempt, AttemptSpec, Checkpoint, Finding, MetricSamples, Observed, Pool, WeightChange, hard_signals,
+        overall,
     },
     observe::{
         LogSignal, LogTail, Obstacle, Pod, Pokes, Scene,
@@ -33,6 +35,8 @@ use crate::{
 
 /// Bounds on the time between two readings: several per scrape are cheap and save half a second.
 const READ_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// How often the evidence is kept within a step.
+const KEEP_EVERY_MS: i64 = 600_000;
 /// Pause between two pieces of the past.
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 
@@ -71,6 +75,8 @@ struct Wanted {
     pods: Vec<PodTarget>,
     weight_changes: Vec<WeightChange>,
     step_started: i64,
+    /// The evidence as it was kept last.
+    kept: Option<CheckpointStatus>,
 }
 
 impl Evidence {
@@ -224,6 +230,7 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
         weight_changes: weight_changes(attempt),
         // Until the step's own weight is served, the last one's evidence is the latest there is: enough for the weight to rise.
         step_started: attempt.step_counts_from.as_ref().unwrap_or(&attempt.started_at).0.as_millisecond(),
+        kept: attempt.checkpoint.clone(),
     })
 }
 
@@ -263,6 +270,7 @@ async fn read(
 ) {
     let mut judged: Option<(AttemptKey, Attempt)> = None;
     let mut past = HistoryReader::new(source);
+    let mut keeper = Keeper::default();
     loop {
         let wanted = inputs.borrow().clone();
         let Wanted { scope, key, plan, pods, .. } = &wanted;
@@ -275,7 +283,8 @@ async fn read(
             if judged.is_some() {
                 reader.forget(&scope.rollout);
             }
-            judged = Attempt::new(wanted.spec.clone()).ok().map(|attempt| (*key, attempt));
+            judged = begin(&reader, &wanted).map(|attempt| (*key, attempt));
+            keeper = Keeper::default();
         }
         let now = Timestamp::now().as_millisecond();
         let reading = reader.read(scope, *key, plan, pods, scrape, now).await;
@@ -288,7 +297,10 @@ async fn read(
                 step_started: wanted.step_started,
             });
             let found = Finding::of_counts(&attempt.verdict(now), wanted.step_started);
-            let found = Finding { history: past.of(*key), ..found };
+            if caught_up {
+                keeper.keep(attempt, now, wanted.step_started);
+            }
+            let found = Finding { history: past.of(*key), checkpoint: keeper.kept.clone(), ..found };
             // Until the past is read, what is known is not the whole evidence.
             if caught_up && tell(&latest, *key, found) {
                 pokes.poke(&wanted.rollout.0, &wanted.rollout.1);
@@ -298,6 +310,42 @@ async fn read(
         let pause = pause.clamp(READ_EVERY.0, READ_EVERY.1);
         // The past is read piece by piece, and other rollouts want their turn.
         tokio::time::sleep(if caught_up { pause } else { BETWEEN_PIECES }).await;
+    }
+}
+
+/// From where the evidence was kept last, if it can be gone on from; else from the attempt's start.
+fn begin(reader: &Reader, wanted: &Wanted) -> Option<Attempt> {
+    let data = wanted.kept.as_ref().and_then(|kept| BASE64_STANDARD.decode(&kept.data).ok());
+    match data.map(|data| Attempt::restore(&data, &wanted.spec)) {
+        Some(Ok((attempt, until))) => {
+            reader.resume(&wanted.scope.rollout, wanted.key, &wanted.plan, until);
+            Some(attempt)
+        }
+        other => {
+            if let Some(Err(error)) = other {
+                let (namespace, name) = &wanted.rollout;
+                tracing::info!(rollout = %name, %namespace, "the evidence is read from the start: the checkpoint is not used: {error}");
+            }
+            Attempt::new(wanted.spec.clone()).ok()
+        }
+    }
+}
+
+/// Keeps the evidence at the beginning of each step and every ten minutes.
+#[derive(Default)]
+struct Keeper {
+    kept: Option<Checkpoint>,
+    /// When it was last tried to, ms since the epoch.
+    tried: Option<i64>,
+}
+
+impl Keeper {
+    fn keep(&mut self, attempt: &Attempt, now: i64, step_started: i64) {
+        let due = |tried: i64| tried < step_started || now - tried >= KEEP_EVERY_MS;
+        if now >= step_started && self.tried.is_none_or(due) {
+            self.tried = Some(now);
+            self.kept = attempt.checkpoint(now).or(self.kept.take());
+        }
     }
 }
 

@@ -70,6 +70,7 @@ pub(crate) fn clear() -> Finding {
         counts_from: None,
         observed: Some(Percent::from_ratio(0.2)),
         history: vec![history()],
+        checkpoint: None,
         standard_seen: true,
     }
 }

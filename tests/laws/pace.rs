@@ -2,14 +2,14 @@
 
 use freethread_rollout::{
     api::{OnInconclusive, Phase, Reason},
-    judge::{FindingKind, SafeOdds},
+    judge::{Checkpoint, FindingKind, SafeOdds},
 };
 use jiff::SignedDuration;
 
 use super::{
     chaos::pace_by_evidence,
     tables::{condition, pass, states, until, world},
-    world::World,
+    world::{World, breach},
 };
 
 fn paced(on: OnInconclusive) -> World {
@@ -115,6 +115,25 @@ fn the_time_to_decide_begins_when_a_pod_is_warm() {
     world.now += SignedDuration::from_secs(5);
     pass(&mut world);
     assert_eq!(world.status.reason, Reason::Inconclusive);
+}
+
+#[test]
+fn the_evidence_is_kept_for_a_restart_until_the_attempt_is_over() {
+    let mut world = paced(OnInconclusive::Pause);
+    let now = world.now.as_millisecond();
+    let kept = |world: &World| {
+        let checkpoint = world.status.attempt.as_ref().and_then(|attempt| attempt.checkpoint.clone());
+        checkpoint.map(|checkpoint| (checkpoint.until.0.as_millisecond(), checkpoint.data))
+    };
+    world.finding.checkpoint = Some(Checkpoint { until: now, data: vec![1, 2, 3] });
+    pass(&mut world);
+    assert_eq!(kept(&world), Some((now, "AQID".to_owned())));
+    world.finding.checkpoint = Some(Checkpoint { until: now - 1, data: vec![4] });
+    pass(&mut world);
+    assert_eq!(kept(&world), Some((now, "AQID".to_owned())), "an older one is no news");
+    world.finding = breach();
+    until(&mut world, Reason::ErrorRate);
+    assert_eq!(kept(&world), None);
 }
 
 #[test]

@@ -119,6 +119,7 @@ pub(crate) fn clear() -> Finding {
         counts_from: None,
         observed: Some(Percent::from_ratio(0.1)),
         history: vec![history()],
+        checkpoint: None,
         standard_seen: true,
     }
 }

@@ -108,6 +108,13 @@ impl Reader {
         self.cursors().remove(rollout);
     }
 
+    /// Goes on from `until` (ms since the epoch): everything before is known from elsewhere.
+    pub fn resume(&self, rollout: &str, key: AttemptKey, plan: &MetricPlan, until: i64) {
+        let read = Some(until);
+        let plan = plan.clone();
+        self.keep(rollout, Cursor { key, plan, errors: read, latency: read, boundary: None });
+    }
+
     /// Everything new of all metrics of the plan. Times are in milliseconds since the epoch, `scrape` is the scrape interval.
     pub async fn read(
         &self,

@@ -213,7 +213,8 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
     let standard =
         scene.observation.standard.iter().flat_map(|s| &s.pods).map(|p| target(p, Pool::Standard, warm_up));
     let ours = scene.observation.free_threaded.pods.iter().map(|p| target(p, Pool::FreeThreaded, warm_up));
-    let spec = AttemptSpec::of(analysis, attempt.cell.millis(), attempt.started_at.0.as_millisecond());
+    let spec = AttemptSpec::of(analysis, attempt.cell.millis(), attempt.started_at.0.as_millisecond())
+        .with_baseline(&attempt.baseline);
     Some(Wanted {
         rollout: (namespace.clone(), name),
         scope: Scope {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
 use freethread_rollout::judge::{
-    Attempt, AttemptSpec, Judgement, MetricKind, MetricSamples, MetricSpec, Observed, PodSamples, Point,
+    At, Attempt, AttemptSpec, Judgement, MetricKind, MetricSamples, MetricSpec, Observed, PodSamples, Point,
     Pool, Pools, Series, Signal, SpecError, Verdict, WeightChange, Why,
 };
 
@@ -24,7 +24,7 @@ fn spec(metrics: Vec<MetricSpec>) -> AttemptSpec {
 }
 
 fn series(id: &str, n: f64, k: f64) -> Series {
-    Series { id: id.to_owned(), n, k, points: vec![Point { at: -500, value: 0.0 }] }
+    Series { id: id.to_owned(), n, k, at: At::Everywhere, points: vec![Point { at: -500, value: 0.0 }] }
 }
 
 impl World {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation)]
 
-use freethread_rollout::judge::{Cell, Grid, PodSamples, Point, Pool, Series, WeightChange, Weights};
+use freethread_rollout::judge::{At, Cell, Grid, PodSamples, Point, Pool, Series, WeightChange, Weights};
 use serde_json::Value;
 
 fn float(value: &Value) -> f64 {
@@ -26,8 +26,8 @@ fn pod(name: &str, value: &Value) -> PodSamples {
         started: ms(&value["started"]),
         counted_from: i64::MIN,
         series: vec![
-            Series { id: "good".to_owned(), n: 1.0, k: 0.0, points: good },
-            Series { id: "bad".to_owned(), n: 1.0, k: 1.0, points: bad },
+            Series { id: "good".to_owned(), n: 1.0, k: 0.0, at: At::Everywhere, points: good },
+            Series { id: "bad".to_owned(), n: 1.0, k: 1.0, at: At::Everywhere, points: bad },
         ],
         process_start: vec![],
     }
@@ -83,7 +83,7 @@ fn steady(name: &str, pool: Pool, at: impl IntoIterator<Item = i64>) -> PodSampl
         pool,
         started: 0,
         counted_from: 0,
-        series: vec![Series { id: "good".to_owned(), n: 1.0, k: 0.0, points }],
+        series: vec![Series { id: "good".to_owned(), n: 1.0, k: 0.0, at: At::Everywhere, points }],
         process_start: vec![],
     }
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_wrap)]
 
 use freethread_rollout::judge::{
-    Attempt, AttemptSpec, Cell, Grid, MetricSamples, MetricSpec, Observed, PodSamples, Point, Pool, Series,
-    Verdict, WeightChange, Weights,
+    At, Attempt, AttemptSpec, Cell, Grid, MetricSamples, MetricSpec, Observed, PodSamples, Point, Pool,
+    Series, Verdict, WeightChange, Weights,
 };
 use proptest::prelude::*;
 
@@ -74,8 +74,8 @@ fn pod(index: usize, life: &Life, outage: (usize, usize)) -> PodSamples {
         started: life.started,
         counted_from: life.started + 20_000,
         series: vec![
-            Series { id: "good".to_owned(), n: 1.0, k: 0.0, points: goods },
-            Series { id: "bad".to_owned(), n: 1.0, k: 1.0, points: bads },
+            Series { id: "good".to_owned(), n: 1.0, k: 0.0, at: At::Everywhere, points: goods },
+            Series { id: "bad".to_owned(), n: 1.0, k: 1.0, at: At::Everywhere, points: bads },
         ],
         process_start: starts,
     }

@@ -9,10 +9,10 @@ use std::{
 use freethread_rollout::{
     api::{Analysis, TargetLabels},
     observe::{
-        presets::MetricPlan,
+        presets::{Chosen, MetricPlan},
         prometheus::{
-            AttemptKey, MetricSource, PodSamples, PodTarget, Point, Pool, QueryProblem, RawSeries, Reader,
-            Scope, Window, promql::Selector,
+            At, AttemptKey, MetricSource, PodSamples, PodTarget, Point, Pool, QueryProblem, RawSeries,
+            Reader, Scope, Shape, Window, promql::Selector,
         },
     },
 };
@@ -88,6 +88,25 @@ impl MetricSource for Recording {
     ) -> BoxFuture<'a, Result<Vec<String>, QueryProblem>> {
         let found = self.matching(selector, pods).into_iter().filter_map(|mut s| s.labels.remove(label));
         std::future::ready(Ok(found.collect())).boxed()
+    }
+
+    fn shape<'a>(
+        &'a self,
+        _: &'a Scope,
+        buckets: &'a Selector,
+        pods: &'a [String],
+        window: Window,
+    ) -> BoxFuture<'a, Result<Shape, QueryProblem>> {
+        let mut below: BTreeMap<String, f64> = BTreeMap::new();
+        let found = self.matching(buckets, pods);
+        for series in &found {
+            let mut inside = series.points.iter().filter(|p| (window.from..=window.to).contains(&p.at));
+            let (first, last) = (inside.next(), inside.next_back());
+            let more = first.zip(last).map_or(0.0, |(first, last)| last.value - first.value);
+            *below.entry(series.labels["le"].clone()).or_default() += more;
+        }
+        let sets = found.len() / below.len().max(1);
+        std::future::ready(Ok(Shape { sets, below: below.into_iter().collect() })).boxed()
     }
 }
 
@@ -287,6 +306,81 @@ async fn a_count_without_its_bucket_makes_nothing_slow() {
     let plan = plan("fastapi-instrumentator");
     let alone = reader.read(&scope(), KEY, &plan, &only_old, SCRAPE, 1_015_000).await.latency.unwrap();
     assert_eq!(coefficients(&alone.samples.unwrap()[0]), [(1.0, 1.0, 2), (0.0, -1.0, 2)]);
+}
+
+/// The plan with boundaries that were chosen before.
+fn chosen(slow_over: f64, others: &[f64]) -> MetricPlan {
+    let mut plan = plan("fastapi-instrumentator");
+    let latency = plan.latency.as_mut().unwrap();
+    latency.chosen = Some(Chosen { slow_over, others: others.to_vec() });
+    plan
+}
+
+#[tokio::test]
+async fn boundaries_are_chosen_by_the_tail_of_the_standard_pool() {
+    let recording = fastapi();
+    let plan = plan("fastapi-instrumentator").latency.unwrap();
+    for (le, value) in [("0.1", 801.0), ("0.5", 986.0), ("1.0", 1000.0), ("+Inf", 1008.0)] {
+        let labels = [("pod", "old"), ("instance", "old"), ("job", "a"), ("handler", "/y"), ("le", le)];
+        recording.add("http_request_duration_seconds_bucket", &labels, &[(1000, 1.0), (1010, value)]);
+    }
+    let window = Window { from: 0, to: 2_000_000 };
+    let survey = |pods: &'static [&str]| {
+        let (reader, plan) = (Reader::new(recording.clone()), plan.clone());
+        let pods: Vec<String> = pods.iter().map(|pod| (*pod).to_owned()).collect();
+        async move { reader.survey(&scope(), &plan, &pods, SCRAPE, window).await.unwrap() }
+    };
+    let found = survey(&["old"]).await.unwrap();
+    assert_eq!(found.chosen, Chosen { slow_over: 0.5, others: vec![0.1, 1.0] });
+    assert!(found.resolution.contains("between"), "{}", found.resolution);
+    assert_eq!(survey(&[]).await, None);
+    assert_eq!(survey(&["gone"]).await, None);
+}
+
+#[tokio::test]
+async fn chosen_boundaries_are_read_with_their_place_and_stay_after_a_restart() {
+    let recording = fastapi();
+    let plan = chosen(0.5, &[0.1, 1.0]);
+    let places = async || {
+        let reader = Reader::new(recording.clone());
+        let latency = read(&reader, &plan, 1_015_000).await.latency.unwrap();
+        let samples = latency.samples.unwrap();
+        of(&samples, "new").series.iter().map(|s| (s.at, s.k, s.id.clone())).collect::<Vec<_>>()
+    };
+    let first = places().await;
+    let coefficients: Vec<(At, f64)> = first.iter().map(|(at, k, _)| (*at, *k)).collect();
+    assert_eq!(
+        coefficients,
+        [(At::Other(0), -1.0), (At::Other(1), -1.0), (At::Everywhere, 1.0), (At::Threshold, -1.0)]
+    );
+    // A new exporter with a finer bucket changes nothing of an attempt that goes on.
+    for pod in ["old", "new"] {
+        let labels = [("pod", pod), ("instance", pod), ("job", "a"), ("handler", "/x"), ("le", "0.3")];
+        recording.add("http_request_duration_seconds_bucket", &labels, &[(1000, 3.0), (1010, 3.0)]);
+    }
+    assert_eq!(places().await, first);
+}
+
+#[tokio::test]
+async fn a_boundary_that_a_pool_lacks_is_not_compared_and_without_the_thresholds_nothing_is() {
+    let recording = fastapi();
+    recording.series.lock().unwrap().retain(|(_, series)| {
+        series.labels["pod"] != "new" || series.labels.get("le").is_none_or(|le| le != "1.0")
+    });
+    let reader = Reader::new(recording.clone());
+    let latency = read(&reader, &chosen(0.5, &[0.1, 1.0]), 1_015_000).await.latency.unwrap();
+    let samples = latency.samples.unwrap();
+    let places = |pod: &str| of(&samples, pod).series.iter().map(|s| s.at).collect::<Vec<_>>();
+    assert!(places("old").contains(&At::Other(1)) && !places("new").contains(&At::Other(1)));
+    assert!(places("new").contains(&At::Other(0)) && places("new").contains(&At::Threshold));
+    let latency = read(&Reader::new(recording), &chosen(1.0, &[0.5]), 1_015_000).await.latency.unwrap();
+    let problem = latency.samples.unwrap_err();
+    assert!(!problem.is_outage());
+    assert_eq!(
+        problem.to_string(),
+        "no bucket of http_request_duration_seconds_bucket ends at 1 in both pools, where slow begins in this attempt; there are: \
+         0.1, 0.5, +Inf; give both pools the same buckets"
+    );
 }
 
 #[test]

@@ -91,6 +91,29 @@ pub struct BaselineStatus {
     pub bad: Percent,
     /// What it was learnt from, or why it is assumed.
     pub source: String,
+    /// Latency: where slow begins, in seconds: the bucket boundary that stands for the threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_over: Option<String>,
+    /// Latency: the other bucket boundaries at which the pools are compared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub boundaries: Vec<BoundaryStatus>,
+    /// Latency: what the histogram's buckets can tell apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
+}
+
+/// What one boundary of a latency histogram was like before the attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BoundaryStatus {
+    /// The boundary in seconds.
+    pub over: String,
+    /// Share of requests that were slower.
+    pub slower: Percent,
+    /// As for the threshold: the logarithm of the evidence is divided by this.
+    pub divided_by: String,
+    /// As for the threshold: by how much pods differ for good.
+    pub pods_differ_by: Percent,
 }
 
 /// The judge's state over an attempt.

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{PodView, PoolView, StepState, StepView, View, human};
-use crate::api::{BaselineStatus, Percent, Phase, WeightStatus};
+use crate::{
+    api::{BaselineStatus, Percent, Phase, WeightStatus},
+    judge::duration,
+};
 
 /// Most ready pods of a pool that are listed; those with trouble are all listed.
 const READY_PODS: usize = 10;
@@ -68,7 +71,9 @@ pub fn render(view: &View, style: Style) -> String {
             let word = style.paint(verdict_paint(&metric.verdict), &metric.verdict);
             lines.push(format!("{}  {word}  {}", clean(&metric.name), clean(&metric.sentence)));
         }
-        lines.extend(view.baseline.iter().map(|known| style.paint(Paint::Dim, &clean(&baseline(known)))));
+        let known =
+            view.baseline.iter().flat_map(|known| [Some(baseline(known)), compared(known), buckets(known)]);
+        lines.extend(known.flatten().map(|line| style.paint(Paint::Dim, &clean(&line))));
         section(&mut out, style, "Comparison", &lines);
     }
     let history: Vec<String> = view
@@ -105,6 +110,21 @@ fn baseline(known: &BaselineStatus) -> String {
         "{} before: {}/s, {} bad; evidence divided by {}, pods that differ by {} allowed for; {}",
         known.metric, known.per_second, known.bad, known.divided_by, known.pods_differ_by, known.source
     )
+}
+
+/// The boundaries of a histogram at which the pools are compared beside the threshold's.
+fn compared(known: &BaselineStatus) -> Option<String> {
+    let at = known.boundaries.iter().map(|at| {
+        let over = at.over.parse().map_or_else(|_| at.over.clone(), duration);
+        format!("{over} ({} slower before)", at.slower)
+    });
+    let at: Vec<String> = at.collect();
+    (!at.is_empty()).then(|| format!("{} compared too at {}", known.metric, at.join(", ")))
+}
+
+/// What the histogram cannot tell apart.
+fn buckets(known: &BaselineStatus) -> Option<String> {
+    known.resolution.as_ref().map(|resolution| format!("{} buckets: {resolution}", known.metric))
 }
 
 /// One line, for logs.

@@ -53,8 +53,8 @@ pub(super) const RISE: &[Guard] = &[
     Guard { name: "rise/overshoot-consent", check: overshoot_consent },
     Guard { name: "rise/applied", check: applied },
     Guard { name: "rise/warm", check: warm },
-    Guard { name: "rise/baseline", check: baseline },
     Guard { name: "rise/evidence", check: evidence },
+    Guard { name: "rise/baseline", check: baseline },
     Guard { name: "rise/written-ahead", check: written_ahead },
 ];
 

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    evidence::{Span, Term},
+    evidence::{Span, Term, UNMOVED},
     freshness::{Blindness, Freshness, Pools},
     grid::{Cell, Grid},
     merge::{Crossing, Merge, Standing, largest_of},
+    mixture::log_sum_exp,
     safe::Safe,
     samples::{MetricSamples, Observed, Pool, WeightChange},
     signals::{Signal, Watch},
@@ -52,7 +53,8 @@ struct Metric {
 /// What `Clear` and `Safe` look at: the cells of this step.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Step {
-    span: Span,
+    /// By boundary, the threshold's first.
+    spans: Vec<Span>,
     /// Whether it is shown to be well, for a metric that is compared.
     safe: Option<Safe>,
     /// Requests of young pods among the rest.
@@ -217,7 +219,9 @@ impl Attempt {
         if let Some((_, term)) = terms().find(|(_, term)| term.held.is_some()) {
             return Verdict::SharedIncident(self.evidence(spec, Some(term), term.held.unwrap_or_default()));
         }
-        let evidence = self.evidence(spec, largest_of(terms()).map(|(_, term)| term), metric.step.span);
+        let term = foremost_term(terms().map(|(_, term)| term));
+        let span = metric.step.span(term.map_or(0, |term| term.boundary));
+        let evidence = self.evidence(spec, term, span);
         let evidence =
             Evidence { safe: metric.step.safe.as_ref().map(|safe| ratio(safe.ln_m())), ..evidence };
         let why = metric.unknown(spec, blind, now).or(match standing {
@@ -250,6 +254,7 @@ impl Attempt {
             safe_bound: 1.0 / self.spec.beta,
             objective: spec.objective,
             tolerate: spec.tolerate,
+            slower_than: spec.boundary(term.map_or(0, |term| term.boundary)),
         }
     }
 
@@ -309,12 +314,13 @@ impl Metric {
 
     /// Data that does not suffice.
     fn too_little(&self, spec: &MetricSpec) -> Option<Why> {
-        let (have, standard) = (self.step.span.free_threaded.n, self.step.span.standard.n);
+        let span = self.step.span(0);
+        let (have, standard) = (span.free_threaded.n, span.standard.n);
         let need = CLEAR_TIMES / spec.objective.unwrap_or(CLEAR_SHARE);
         if have <= 0.0 && self.step.young > 0.0 {
             return Some(Why::WarmingUp);
         }
-        if have <= 0.0 && self.step.span.from.is_some() {
+        if have <= 0.0 && span.from.is_some() {
             return Some(Why::NoTraffic { pool: Pool::FreeThreaded });
         }
         if have < need {
@@ -326,20 +332,41 @@ impl Metric {
 
 impl Step {
     fn new(spec: &AttemptSpec, metric: &MetricSpec) -> Self {
-        Self { safe: Safe::of(spec, metric), ..Self::default() }
+        let spans = vec![Span::default(); metric.boundaries()];
+        Self { safe: Safe::of(spec, metric), spans, ..Self::default() }
+    }
+
+    fn span(&self, boundary: usize) -> Span {
+        self.spans.get(boundary).copied().unwrap_or_default()
     }
 
     /// What every test of the metric counts: without young pods, unless there is nothing but an objective on errors.
     fn add(&mut self, cell: &Cell, spec: &MetricSpec) {
         let with_young = spec.kind == MetricKind::Errors && spec.tolerate.is_none();
-        let sum = |pool| cell.sum(pool, with_young);
-        self.span.add(cell, sum(Pool::FreeThreaded), sum(Pool::Standard));
+        let sum = |boundary, pool| cell.sum_at(boundary, pool, with_young);
+        for (boundary, span) in self.spans.iter_mut().enumerate() {
+            span.add(cell, sum(boundary, Pool::FreeThreaded), sum(boundary, Pool::Standard));
+        }
+        // What is tolerated is a promise about the threshold: at its boundary alone a pool has to be shown to be well.
         if let Some(safe) = &mut self.safe {
             let side = |pool| (cell.sum(pool, false), cell.pods(pool, false).count());
             safe.push(side(Pool::FreeThreaded), side(Pool::Standard));
         }
-        self.young += cell.sum(Pool::FreeThreaded, true).n - sum(Pool::FreeThreaded).n;
+        self.young += cell.sum(Pool::FreeThreaded, true).n - sum(0, Pool::FreeThreaded).n;
     }
+}
+
+/// The term of a metric that its sentence is about: of the comparison or the objective, whichever has more evidence, and of a
+/// comparison at several boundaries the one with the most, unless none of them has moved.
+fn foremost_term<'a>(terms: impl Iterator<Item = &'a Term> + Clone) -> Option<&'a Term> {
+    let compared = || terms.clone().filter(|term| term.objective().is_none());
+    let promised = terms.clone().find(|term| term.objective().is_some());
+    let together = log_sum_exp(compared().map(Term::ln_term));
+    if promised.is_some_and(|term| term.ln_term() > together) {
+        return promised;
+    }
+    let (_, largest) = largest_of(compared().enumerate())?;
+    if largest.ln_m() > UNMOVED { Some(largest) } else { compared().next() }
 }
 
 /// Tested: its counts are of one weight and of one process per pod.

@@ -84,7 +84,9 @@ fn checksum(data: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::{MetricSamples, MetricSpec, Observed, PodSamples, Point, Pool, Series, WeightChange};
+    use crate::judge::{
+        At, MetricSamples, MetricSpec, Observed, PodSamples, Point, Pool, Series, WeightChange,
+    };
 
     fn spec() -> AttemptSpec {
         let metrics = vec![MetricSpec::errors(0.001, Some(0.01)), MetricSpec::latency(0.0, Some(0.05))];
@@ -100,6 +102,7 @@ mod tests {
                 id: id.to_owned(),
                 n: 1.0,
                 k,
+                at: At::Everywhere,
                 points: (0..40).map(|s| Point { at: s * 15_000 + i * 100, value: s as f64 * step }).collect(),
             };
             PodSamples {
@@ -143,7 +146,11 @@ mod tests {
                 fields.push(field);
             }
         }
-        assert_eq!((FORMAT, checksum(fields.join(" ").as_bytes())), (1, 5_469_117_755_902_114_178), "{fields:?}");
+        assert_eq!(
+            (FORMAT, checksum(fields.join(" ").as_bytes())),
+            (1, 5_469_117_755_902_114_178),
+            "{fields:?}"
+        );
     }
 
     #[test]

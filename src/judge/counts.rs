@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::processes::Processes;
+use super::{processes::Processes, samples::At};
 
 /// Requests and bad ones among them. Fractions come from interpolation between scrapes and stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,36 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
+/// Most boundaries of a latency histogram that are compared beside the one that stands for the threshold.
+pub const OTHERS: usize = 7;
+
+/// Requests slower than each of the other boundaries, where that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slower([f64; OTHERS]);
+
+impl Slower {
+    /// Nothing is known: of errors, and of a pod without those buckets.
+    pub const UNKNOWN: Self = Self([-1.0; OTHERS]);
+
+    /// Of `n` requests; what is NaN is not known.
+    pub fn of(n: f64, slower: [f64; OTHERS]) -> Self {
+        Self(slower.map(|k| if k.is_nan() { -1.0 } else { Counts::new(n, k).k }))
+    }
+
+    /// Slower than the boundary of that index.
+    pub fn get(&self, other: usize) -> Option<f64> {
+        self.0.get(other).copied().filter(|k| *k >= 0.0)
+    }
+}
+
+impl std::ops::AddAssign for Slower {
+    fn add_assign(&mut self, more: Self) {
+        for (k, more) in self.0.iter_mut().zip(more.0) {
+            *k = if *k < 0.0 || more < 0.0 { -1.0 } else { *k + more };
+        }
+    }
+}
+
 /// All series of one pod at one scrape.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Scrape {
@@ -56,6 +86,8 @@ pub(super) struct Reading {
     pub(super) n: f64,
     /// Bad requests per unit.
     pub(super) k: f64,
+    /// At which boundaries.
+    pub(super) bound: At,
 }
 
 /// Running totals of a pod at a scrape, since its first one. Not clamped: only differences mean something.
@@ -67,6 +99,8 @@ pub(super) struct Total {
     pub(super) n: f64,
     /// Bad requests.
     pub(super) k: f64,
+    /// Those at the other boundaries; NaN from the first scrape on that does not tell.
+    pub(super) slower: [f64; OTHERS],
 }
 
 /// Differences the scrapes of one pod.
@@ -75,8 +109,44 @@ pub(super) struct Counter {
     last: BTreeMap<String, Last>,
     n: f64,
     k: f64,
+    slower: [f64; OTHERS],
     previous: Option<i64>,
     processes: Processes,
+}
+
+/// What one scrape adds at the other boundaries.
+#[derive(Default)]
+struct Others {
+    /// Counters of all requests, each of which has to come with its bucket.
+    all: usize,
+    buckets: [usize; OTHERS],
+    more: [f64; OTHERS],
+}
+
+impl Others {
+    fn add(&mut self, now: &Reading, moved: f64) {
+        match now.bound {
+            At::Everywhere if now.k != 0.0 => {
+                self.all += 1;
+                self.more.iter_mut().for_each(|more| *more += now.k * moved);
+            }
+            At::Other(i) => {
+                let i = usize::from(i);
+                if let (Some(more), Some(buckets)) = (self.more.get_mut(i), self.buckets.get_mut(i)) {
+                    *more += now.k * moved;
+                    *buckets += 1;
+                }
+            }
+            At::Everywhere | At::Threshold => {}
+        }
+    }
+
+    /// A request without its bucket would be a slow one: from then on nothing is known at that boundary.
+    fn add_to(&self, slower: &mut [f64; OTHERS]) {
+        for ((slower, more), buckets) in slower.iter_mut().zip(self.more).zip(self.buckets) {
+            *slower += if buckets == self.all { more } else { f64::NAN };
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -127,16 +197,20 @@ impl Counter {
         for last in self.last.values_mut() {
             last.present = false;
         }
+        let mut others = Others::default();
         for (id, now) in &scrape.values {
             let before = self.last.get(id).map_or(0.0, |last| last.value);
-            if !first {
-                self.n += now.n * (now.value - before);
-                self.k += now.k * (now.value - before);
+            let moved = if first { 0.0 } else { now.value - before };
+            self.n += now.n * moved;
+            if !matches!(now.bound, At::Other(_)) {
+                self.k += now.k * moved;
             }
+            others.add(now, moved);
             self.last.insert(id.clone(), Last { value: now.value, present: true });
         }
+        others.add_to(&mut self.slower);
         self.previous = Some(at);
-        Total { at, n: self.n, k: self.k }
+        Total { at, n: self.n, k: self.k, slower: self.slower }
     }
 
     /// Several processes answer behind this pod's port, by what was seen up to `at` (ms).
@@ -150,9 +224,9 @@ mod tests {
     use super::*;
 
     fn scrape(values: &[(&str, f64, f64, f64)], start: Option<f64>) -> Scrape {
-        let values = values
-            .iter()
-            .map(|(id, value, n, k)| ((*id).to_owned(), Reading { value: *value, n: *n, k: *k }));
+        let values = values.iter().map(|(id, value, n, k)| {
+            ((*id).to_owned(), Reading { value: *value, n: *n, k: *k, bound: At::Everywhere })
+        });
         Scrape { values: values.collect(), process_start: start }
     }
 
@@ -192,6 +266,33 @@ mod tests {
     fn latency_is_count_minus_bucket() {
         let both = |count, bucket| scrape(&[("count", count, 1.0, 1.0), ("le", bucket, 0.0, -1.0)], None);
         assert_eq!(totals(None, &[both(100.0, 90.0), both(150.0, 135.0)]), [(0.0, 0.0), (50.0, 5.0)]);
+    }
+
+    #[test]
+    fn other_boundaries_count_apart_and_a_bucket_that_is_missing_is_not_known() {
+        let scrape = |count: f64, buckets: &[(At, f64)]| {
+            let all = ("all".to_owned(), Reading { value: count, n: 1.0, k: 1.0, bound: At::Everywhere });
+            let bucket = |(bound, value): &(At, f64)| {
+                (format!("{bound:?}"), Reading { value: *value, n: 0.0, k: -1.0, bound: *bound })
+            };
+            Scrape { values: buckets.iter().map(bucket).chain([all]).collect(), process_start: None }
+        };
+        let mut counter = Counter::new(Some(0));
+        let all = [(At::Threshold, 9.0), (At::Other(0), 6.0), (At::Other(1), 10.0)];
+        let total = counter.push(1_000, &scrape(10.0, &all));
+        assert_eq!((total.n, total.k), (10.0, 1.0));
+        let slower = Slower::of(total.n, total.slower);
+        assert_eq!((slower.get(0), slower.get(1), slower.get(2)), (Some(4.0), Some(0.0), None));
+        let total = counter.push(2_000, &scrape(30.0, &[(At::Threshold, 28.0), (At::Other(1), 29.0)]));
+        let slower = Slower::of(total.n, total.slower);
+        assert_eq!((total.k, slower.get(0), slower.get(1)), (2.0, None, Some(1.0)));
+        let total = counter
+            .push(3_000, &scrape(40.0, &[(At::Threshold, 38.0), (At::Other(0), 7.0), (At::Other(1), 29.0)]));
+        assert_eq!(
+            Slower::of(total.n, total.slower).get(0),
+            None,
+            "where it begins again is not known either"
+        );
     }
 
     #[test]

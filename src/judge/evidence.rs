@@ -46,6 +46,8 @@ enum Test {
 pub(super) struct Term {
     /// Index of its metric.
     pub(super) metric: usize,
+    /// Index of the boundary that it counts at: 0 but for some comparisons of latency.
+    pub(super) boundary: usize,
     /// `w_i`.
     pub(super) weight: f64,
     /// Since `M` was last at most 1.
@@ -61,36 +63,49 @@ pub(super) struct Term {
 }
 
 impl Term {
-    /// All terms of an attempt, metric by metric, the regression before the objective.
+    /// All terms of an attempt, metric by metric, the regression before the objective. At several boundaries the regression is the
+    /// average of one at each: the mean of test martingales is one.
     pub(super) fn all(spec: &AttemptSpec) -> Vec<Self> {
         let metrics = spec.metrics.iter().zip(spec.weights()).enumerate();
         let of = |(i, (metric, weight)): (usize, (&MetricSpec, f64))| {
             let weight = weight / metric.tests().max(1) as f64;
-            let regression = metric.tolerate.map(|margin| Regression { factor: 1.0, margin });
+            let boundaries = metric.boundaries();
+            let share = weight / boundaries as f64;
             let regression =
-                regression.map(|test| Self::new(spec, metric, i, weight, Test::Regression(test)));
-            let objective = metric.objective.map(Objective::new);
-            let objective = objective.map(|test| Self::new(spec, metric, i, weight, Test::Objective(test)));
-            regression.into_iter().chain(objective).collect::<Vec<_>>()
+                metric.tolerate.map(|margin| Test::Regression(Regression { factor: 1.0, margin }));
+            let regressions = regression.into_iter().flat_map(|test| {
+                (0..boundaries).map(move |at| Self::new(spec, metric, (i, at), share, test))
+            });
+            let objective = metric.objective.map(|p0| Test::Objective(Objective::new(p0)));
+            let objective = objective.map(|test| Self::new(spec, metric, (i, 0), weight, test));
+            regressions.chain(objective).collect::<Vec<_>>()
         };
         metrics.flat_map(of).collect()
     }
 
-    fn new(spec: &AttemptSpec, of: &MetricSpec, metric: usize, weight: f64, test: Test) -> Self {
+    fn new(
+        spec: &AttemptSpec,
+        of: &MetricSpec,
+        (metric, boundary): (usize, usize),
+        weight: f64,
+        test: Test,
+    ) -> Self {
         // Young pods are left out of every comparison, and never of a promise on errors.
         let (used, with_young) = match &test {
             Test::Regression(_) => (PARTS, false),
             Test::Objective(objective) => (objective.used, of.kind == MetricKind::Errors),
         };
+        let noise = of.noise_at(boundary);
         Self {
             metric,
+            boundary,
             weight,
             since: Span::default(),
             held: None,
             test,
             evidence: Capped::new(used, -(spec.alpha * weight).ln()),
-            noise: of.noise,
-            tempering: of.noise.phi * spec.tries(),
+            noise,
+            tempering: noise.phi * spec.tries(),
             with_young,
         }
     }
@@ -100,19 +115,19 @@ impl Term {
         if self.held.is_some() {
             return;
         }
-        let c = cell.sum(Pool::FreeThreaded, self.with_young);
-        let b = cell.sum(Pool::Standard, self.with_young);
-        let pods = cell.pods(Pool::FreeThreaded, self.with_young);
+        let c = cell.sum_at(self.boundary, Pool::FreeThreaded, self.with_young);
+        let b = cell.sum_at(self.boundary, Pool::Standard, self.with_young);
+        let pods = cell.at(self.boundary, Pool::FreeThreaded, self.with_young);
         let tempering = self.tempering;
         let brought: Vec<(&str, Parts)> = match &self.test {
             Test::Regression(test) => {
-                let standard = cell.pods(Pool::Standard, self.with_young).count();
+                let standard = cell.at(self.boundary, Pool::Standard, self.with_young).count();
                 let widened = self.noise.widening(pods.clone().count(), standard);
                 let gains = test.gains(c, b, widened);
-                pods.map(|(name, pod)| (name.as_str(), gains.of(pod.counts, tempering))).collect()
+                pods.map(|(name, counts)| (name, gains.of(counts, tempering))).collect()
             }
             Test::Objective(test) => {
-                pods.map(|(name, pod)| (name.as_str(), test.gains(pod.counts, tempering))).collect()
+                pods.map(|(name, counts)| (name, test.gains(counts, tempering))).collect()
             }
         };
         if self.evidence.push(cell.start, cell.end, &brought) <= UNMOVED {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    counts::Counts,
+    counts::{Counts, Slower},
     samples::{PodSamples, Pool},
     track::Track,
     weights::Weights,
@@ -63,8 +63,25 @@ pub struct PodCounts {
     pub pool: Pool,
     /// Young when the cell began.
     pub young: bool,
-    /// What it did.
+    /// What it did; of latency, at the boundary that stands for the threshold.
     pub counts: Counts,
+    /// Latency: what was slower than the other boundaries.
+    pub slower: Slower,
+}
+
+impl PodCounts {
+    /// A pod of which there is one count.
+    pub fn new(pool: Pool, young: bool, counts: Counts) -> Self {
+        Self { pool, young, counts, slower: Slower::UNKNOWN }
+    }
+
+    /// At a boundary: the threshold's is 0, the others follow. `None`: it has no such bucket.
+    pub fn at(&self, boundary: usize) -> Option<Counts> {
+        match boundary.checked_sub(1) {
+            None => Some(self.counts),
+            Some(other) => self.slower.get(other).map(|k| Counts::new(self.counts.n, k)),
+        }
+    }
 }
 
 impl Cell {
@@ -93,7 +110,11 @@ impl Cell {
         self.missing_standard = self.missing_standard.max(next.missing_standard);
         self.missing_free_threaded = self.missing_free_threaded.max(next.missing_free_threaded);
         for (name, pod) in next.pods {
-            self.pods.entry(name).and_modify(|known| known.counts += pod.counts).or_insert(pod);
+            let join = |known: &mut PodCounts| {
+                known.counts += pod.counts;
+                known.slower += pod.slower;
+            };
+            self.pods.entry(name).and_modify(join).or_insert(pod);
         }
     }
 
@@ -107,13 +128,37 @@ impl Cell {
         self.pods.iter().filter(move |(_, pod)| pod.pool == pool && (with_young || !pod.young))
     }
 
+    /// The same with their counts at a boundary (see [`PodCounts::at`]). A pod without that bucket is left out.
+    pub fn at(
+        &self,
+        boundary: usize,
+        pool: Pool,
+        with_young: bool,
+    ) -> impl Iterator<Item = (&str, Counts)> + Clone {
+        self.pods(pool, with_young).filter_map(move |(name, pod)| Some((name.as_str(), pod.at(boundary)?)))
+    }
+
     /// Their counts together.
     pub fn sum(&self, pool: Pool, with_young: bool) -> Counts {
+        self.sum_at(0, pool, with_young)
+    }
+
+    /// Their counts at a boundary together.
+    pub fn sum_at(&self, boundary: usize, pool: Pool, with_young: bool) -> Counts {
         let mut sum = Counts::default();
-        for (_, pod) in self.pods(pool, with_young) {
-            sum += pod.counts;
+        for (_, counts) in self.at(boundary, pool, with_young) {
+            sum += counts;
         }
         sum
+    }
+
+    /// This cell as if that boundary were the only one.
+    #[must_use]
+    pub fn only(&self, boundary: usize) -> Self {
+        let pods = self.pods.iter().filter_map(|(name, pod)| {
+            Some((name.clone(), PodCounts::new(pod.pool, pod.young, pod.at(boundary)?)))
+        });
+        Self { pods: pods.collect(), ..self.clone() }
     }
 }
 
@@ -264,9 +309,9 @@ impl Grid {
             let able = pod.can_count(start);
             if able && pod.first_from(end).is_some_and(|at| at <= deadline) {
                 cell.several_processes |= pod.several_processes(self.clock);
-                let counts =
-                    PodCounts { pool: pod.pool, young: pod.is_young(start), counts: pod.between(start, end) };
-                cell.pods.insert(name.clone(), counts);
+                let (counts, slower) = pod.between(start, end);
+                let young = pod.is_young(start);
+                cell.pods.insert(name.clone(), PodCounts { pool: pod.pool, young, counts, slower });
                 continue;
             }
             if able {

@@ -87,6 +87,14 @@ impl Baseline {
         Self { noise, learnt, per_second, bad: all.share(), seconds, bad_requests: all.k, pods: each.len() }
     }
 
+    /// The same of one boundary of a latency histogram (see [`Cell::at`]).
+    pub fn at(cells: &[Cell], boundary: usize) -> Self {
+        match boundary {
+            0 => Self::of(cells),
+            other => Self::of(&cells.iter().map(|cell| cell.only(other)).collect::<Vec<_>>()),
+        }
+    }
+
     /// Why the noise was not learnt, or what it was learnt from.
     pub fn source(&self) -> String {
         let minutes = (self.seconds / 60.0).round();
@@ -113,6 +121,19 @@ pub struct History {
     pub baseline: Baseline,
     /// Why it could not be read, if so.
     pub problem: Option<String>,
+    /// Latency: where slow begins and what else is compared.
+    pub boundaries: Option<Boundaries>,
+}
+
+/// The boundaries of a latency histogram, as the last hour shows them. Durations are in seconds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Boundaries {
+    /// The boundary that stands for the threshold.
+    pub slow_over: f64,
+    /// Other boundaries, in order, each with what was learnt of it.
+    pub others: Vec<(f64, Baseline)>,
+    /// What the buckets can tell apart, for people.
+    pub resolution: String,
 }
 
 impl History {
@@ -210,7 +231,7 @@ mod tests {
         let cell = |i: i64| {
             let pod = |j: usize| {
                 let counts = Counts::new(1500.0, bad(j, i));
-                (format!("pod-{j}"), PodCounts { pool: Pool::Standard, young: false, counts })
+                (format!("pod-{j}"), PodCounts::new(Pool::Standard, false, counts))
             };
             Cell::plain(i * 15_000, (i + 1) * 15_000, (0..pods).map(pod).collect())
         };

@@ -1,10 +1,11 @@
 //! What a rollout's `analysis` asks for, as what an attempt is judged by. The operator and `replay` read it alike.
 
 use super::{
-    noise::{History, Noise},
-    spec::{AttemptSpec, MetricSpec},
+    counts::OTHERS,
+    noise::{Baseline, History, Noise},
+    spec::{AttemptSpec, MetricKind, MetricSpec, OtherBoundary},
 };
-use crate::api::{Analysis, BaselineStatus, Percent};
+use crate::api::{Analysis, BaselineStatus, BoundaryStatus, Percent};
 
 /// Digits of a number in the status: what is judged by is what stands there.
 const DIGITS: usize = 3;
@@ -24,20 +25,38 @@ impl AttemptSpec {
         }
     }
 
-    /// With the noise that was learnt before the attempt. A metric that nothing is known of, or whose entry somebody damaged, keeps
-    /// [`Noise::UNKNOWN`].
+    /// With the noise that was learnt before the attempt, and the boundaries that were chosen then. A metric that nothing is known of,
+    /// or whose entry somebody damaged, keeps [`Noise::UNKNOWN`] and the threshold's boundary.
     #[must_use]
     pub fn with_baseline(mut self, baseline: &[BaselineStatus]) -> Self {
         for metric in &mut self.metrics {
-            let known = baseline.iter().find(|known| known.metric == metric.name);
-            let phi =
-                known.and_then(|known| known.divided_by.parse().ok()).filter(|phi| (1.0..1e6).contains(phi));
-            if let Some((known, phi)) = known.zip(phi) {
-                metric.noise = Noise { phi, tau: known.pods_differ_by.ratio() };
+            let Some(known) = baseline.iter().find(|known| known.metric == metric.name) else { continue };
+            if let Some(noise) = noise(&known.divided_by, known.pods_differ_by) {
+                metric.noise = noise;
+            }
+            if metric.kind == MetricKind::Latency {
+                metric.slow_over = known.slow_over.as_deref().and_then(seconds);
+                let others = known.boundaries.iter().map(|at| {
+                    Some(OtherBoundary {
+                        over: seconds(&at.over)?,
+                        noise: noise(&at.divided_by, at.pods_differ_by)?,
+                    })
+                });
+                let others: Option<Vec<OtherBoundary>> = others.collect();
+                metric.others = others.filter(|all| all.len() <= OTHERS).unwrap_or_default();
             }
         }
         self
     }
+}
+
+fn noise(divided_by: &str, pods_differ_by: Percent) -> Option<Noise> {
+    let phi = divided_by.parse().ok().filter(|phi| (1.0..1e6).contains(phi))?;
+    Some(Noise { phi, tau: pods_differ_by.ratio() })
+}
+
+fn seconds(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|seconds: &f64| seconds.is_finite() && *seconds > 0.0)
 }
 
 impl History {
@@ -52,6 +71,13 @@ impl History {
             text.trim_end_matches('0').trim_end_matches('.').to_owned()
         };
         let of = &self.baseline;
+        let at = self.boundaries.as_ref();
+        let other = |(over, baseline): &(f64, Baseline)| BoundaryStatus {
+            over: over.to_string(),
+            slower: share(baseline.bad),
+            divided_by: number(baseline.noise.phi),
+            pods_differ_by: share(baseline.noise.tau),
+        };
         BaselineStatus {
             metric: self.metric.clone(),
             divided_by: number(of.noise.phi),
@@ -59,6 +85,9 @@ impl History {
             per_second: number(of.per_second),
             bad: share(of.bad),
             source: self.source(),
+            slow_over: at.map(|at| at.slow_over.to_string()),
+            boundaries: at.map(|at| at.others.iter().map(other).collect()).unwrap_or_default(),
+            resolution: at.map(|at| at.resolution.clone()),
         }
     }
 }
@@ -66,13 +95,13 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::Baseline;
+    use crate::judge::Boundaries;
 
     #[test]
     fn what_stands_in_the_status_is_what_is_judged_by() {
         let noise = Noise { phi: 1.234_567, tau: 0.123_456_7 };
         let baseline = Baseline { noise, per_second: 104.25, bad: 0.001_234_567_8, ..Baseline::of(&[]) };
-        let history = History { metric: "errors".into(), baseline, problem: None };
+        let history = History { metric: "errors".into(), baseline, problem: None, boundaries: None };
         let status = history.status();
         let text = serde_json::to_string(&status).unwrap();
         assert_eq!(serde_json::from_str::<BaselineStatus>(&text).unwrap(), status, "{text}");
@@ -86,6 +115,23 @@ mod tests {
         assert!((judged.metrics[0].noise.phi - 1.235).abs() < 1e-12);
         assert!((judged.metrics[0].noise.tau - 0.123_457).abs() < 1e-12);
         assert_eq!(judged.metrics[1].noise, Noise::UNKNOWN, "nothing is known of it");
+        let slow = Baseline { noise: Noise { phi: 7.0, tau: 0.01 }, bad: 0.21, ..baseline };
+        let boundaries = Boundaries {
+            slow_over: 0.5,
+            others: vec![(0.1, slow), (0.297_301_778_750_680_26, baseline)],
+            resolution: String::new(),
+        };
+        let latency =
+            History { metric: "latency".into(), boundaries: Some(boundaries), ..history.clone() }.status();
+        let text = serde_json::to_string(&latency).unwrap();
+        assert_eq!(serde_json::from_str::<BaselineStatus>(&text).unwrap(), latency, "{text}");
+        let metric = spec.clone().with_baseline(&[latency.clone()]).metrics.remove(1);
+        assert_eq!(metric.slow_over, Some(0.5));
+        assert_eq!(metric.others[0], OtherBoundary { over: 0.1, noise: slow.noise });
+        assert_eq!(metric.others[1].over.to_bits(), 0.297_301_778_750_680_26_f64.to_bits(), "every digit");
+        let mut lost = latency;
+        lost.boundaries[0].over = "-1".into();
+        assert!(spec.clone().with_baseline(&[lost]).metrics[1].others.is_empty());
         let damaged = BaselineStatus { divided_by: "much".into(), ..status };
         assert_eq!(spec.with_baseline(&[damaged]).metrics[0].noise, Noise::UNKNOWN);
     }

@@ -32,14 +32,28 @@ pub struct Point {
     pub value: f64,
 }
 
+/// At which boundaries of a latency histogram bad requests are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum At {
+    /// At all of them; for errors there is but one count.
+    #[default]
+    Everywhere,
+    /// At the one that stands for the threshold.
+    Threshold,
+    /// At one of the others, by its index.
+    Other(u8),
+}
+
 /// One series of one pod and what its increase means.
 ///
-/// | series | `n` | `k` |
-/// |---|---|---|
-/// | good requests | 1 | 0 |
-/// | failed requests | 1 | 1 |
-/// | count of a latency histogram | 1 | 1 |
-/// | its bucket at the threshold | 0 | −1 |
+/// | series | `n` | `k` | at |
+/// |---|---|---|---|
+/// | good requests | 1 | 0 | everywhere |
+/// | failed requests | 1 | 1 | everywhere |
+/// | count of a latency histogram | 1 | 1 | everywhere |
+/// | its bucket at the threshold | 0 | −1 | the threshold |
+/// | its bucket at another boundary | 0 | −1 | that one |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Stable fingerprint of the labels, unique within the pod and metric.
@@ -48,6 +62,9 @@ pub struct Series {
     pub n: f64,
     /// Bad requests per unit of increase.
     pub k: f64,
+    /// Where they are bad.
+    #[serde(default)]
+    pub at: At,
     /// Samples in order of time. All series of one scrape share its time.
     pub points: Vec<Point>,
 }

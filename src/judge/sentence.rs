@@ -80,7 +80,12 @@ fn measured(e: &Evidence) -> String {
     let share = percent(e.free_threaded.share());
     match e.kind {
         MetricKind::Errors => format!("{} {share} of {} requests", e.metric, number(n)),
-        MetricKind::Latency => format!("{}: {share} of {} requests too slow", e.metric, number(n)),
+        MetricKind::Latency => {
+            let slow = e
+                .slower_than
+                .map_or_else(|| "too slow".to_owned(), |s| format!("slower than {}", duration(s)));
+            format!("{}: {share} of {} requests {slow}", e.metric, number(n))
+        }
     }
 }
 
@@ -117,6 +122,19 @@ pub(crate) fn ratio(ratio: f64) -> String {
         r if r >= 0.1 => format!("{r:.1}"),
         _ => "under 0.1".to_owned(),
     }
+}
+
+/// A duration of `seconds`, with three digits: a boundary of a native histogram has any number of them.
+pub(crate) fn duration(seconds: f64) -> String {
+    let (value, unit) = if seconds < 1.0 { (seconds * 1000.0, "ms") } else { (seconds, "s") };
+    let decimals = match value {
+        v if v >= 99.95 => 0,
+        v if v >= 9.995 => 1,
+        _ => 2,
+    };
+    let text = format!("{value:.decimals$}");
+    let short = if decimals > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{short} {unit}")
 }
 
 /// A measured share.
@@ -173,6 +191,7 @@ mod tests {
             safe_bound: 20.0,
             objective: Some(0.01),
             tolerate: Some(0.0),
+            slower_than: None,
         }
     }
 
@@ -188,10 +207,25 @@ mod tests {
         );
         let tolerant = Evidence { tolerate: Some(0.002), ratio: 1e12, ..evidence(Test::Regression) };
         assert_eq!(
-            Verdict::Breach(Evidence { kind: MetricKind::Latency, metric: "latency".to_owned(), ..tolerant })
-                .sentence(),
-            "latency: 21.3 % of 342 requests too slow against 0.1 % of 3,120 on the standard pool and 0.2 % tolerated; \
+            Verdict::Breach(Evidence {
+                kind: MetricKind::Latency,
+                metric: "latency".to_owned(),
+                slower_than: Some(0.25),
+                ..tolerant
+            })
+            .sentence(),
+            "latency: 21.3 % of 342 requests slower than 250 ms against 0.1 % of 3,120 on the standard pool and 0.2 % tolerated; \
              evidence over 1,000,000,000:1, acts at 100:1"
+        );
+    }
+
+    #[test]
+    fn durations_are_short() {
+        let all = [0.0005, 0.25, 0.297_301_778, 0.005, 1.0, 2.5, 1.189_207, 30.0, 0.1 + 0.2, 120.0];
+        let told: Vec<String> = all.into_iter().map(duration).collect();
+        assert_eq!(
+            told,
+            ["0.5 ms", "250 ms", "297 ms", "5 ms", "1 s", "2.5 s", "1.19 s", "30 s", "300 ms", "120 s"]
         );
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::noise::Noise;
+use super::{counts::OTHERS, noise::Noise};
 
 /// The largest objective that makes sense: with more than half of the requests allowed to be bad nothing is promised.
 const LARGEST_OBJECTIVE: f64 = 0.5;
@@ -37,6 +37,19 @@ pub struct MetricSpec {
     pub weight: Option<f64>,
     /// How much burstier than coin tosses its counts are.
     pub noise: Noise,
+    /// Latency: where slow begins, in seconds: the boundary that stands for the threshold. `None`: not known yet.
+    pub slow_over: Option<f64>,
+    /// Latency: at which other boundaries the pools are compared. They share the weight of the comparison with the threshold's.
+    pub others: Vec<OtherBoundary>,
+}
+
+/// A boundary beside the one that stands for the threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OtherBoundary {
+    /// The boundary in seconds.
+    pub over: f64,
+    /// How much burstier than coin tosses its counts are: the more requests are slower, the more pods differ.
+    pub noise: Noise,
 }
 
 impl MetricSpec {
@@ -49,6 +62,8 @@ impl MetricSpec {
             objective,
             weight: None,
             noise: Noise::UNKNOWN,
+            slow_over: None,
+            others: Vec::new(),
         }
     }
 
@@ -61,7 +76,28 @@ impl MetricSpec {
             objective,
             weight: None,
             noise: Noise::UNKNOWN,
+            slow_over: None,
+            others: Vec::new(),
         }
+    }
+
+    /// Boundaries at which the pools are compared; one for errors.
+    pub(super) fn boundaries(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// The boundary of that index in seconds, the threshold's first.
+    pub(super) fn boundary(&self, index: usize) -> Option<f64> {
+        match index.checked_sub(1) {
+            None => self.slow_over,
+            Some(other) => self.others.get(other).map(|other| other.over),
+        }
+    }
+
+    /// What is known of the noise there.
+    pub(super) fn noise_at(&self, index: usize) -> Noise {
+        let other = index.checked_sub(1).and_then(|other| self.others.get(other));
+        other.map_or(self.noise, |other| other.noise)
     }
 
     pub(super) fn tests(&self) -> usize {
@@ -149,9 +185,13 @@ impl AttemptSpec {
             if metric.weight.is_some_and(|w| !(w > 0.0 && w <= 1.0)) {
                 return Err(SpecError::Weight(name()));
             }
-            let Noise { phi, tau } = metric.noise;
-            if !(phi >= 1.0 && phi.is_finite() && tau >= 0.0 && tau.is_finite()) {
+            let sound =
+                |Noise { phi, tau }: Noise| phi >= 1.0 && phi.is_finite() && tau >= 0.0 && tau.is_finite();
+            if !(sound(metric.noise) && metric.others.iter().all(|other| sound(other.noise))) {
                 return Err(SpecError::Noise(name()));
+            }
+            if metric.others.len() > OTHERS {
+                return Err(SpecError::Boundaries(name()));
             }
         }
         Ok(())
@@ -179,6 +219,8 @@ pub enum SpecError {
     Objective(String),
     /// This metric's weight is not over 0 and at most 1.
     Weight(String),
+    /// This metric is compared at more boundaries than are counted.
+    Boundaries(String),
     /// This metric's noise is less than none.
     Noise(String),
 }
@@ -195,6 +237,9 @@ impl fmt::Display for SpecError {
             Self::Tolerate(name) => write!(f, "the tolerance of {name} must be at least 0 and under 100 %"),
             Self::Objective(name) => write!(f, "the objective of {name} must be over 0 and at most 50 %"),
             Self::Weight(name) => write!(f, "the weight of {name} must be over 0 and at most 1"),
+            Self::Boundaries(name) => {
+                write!(f, "{name} can be compared at {} boundaries at most", OTHERS + 1)
+            }
             Self::Noise(name) => {
                 write!(f, "the noise of {name} must divide by at least 1 and widen by at least 0")
             }

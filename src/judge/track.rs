@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    counts::{Counter, Counts, Reading, Scrape, Total},
+    counts::{Counter, Counts, OTHERS, Reading, Scrape, Slower, Total},
     samples::{PodSamples, Point, Pool},
 };
 
@@ -54,7 +54,7 @@ impl Track {
         let after = after.max(self.done);
         for series in &pod.series {
             for point in usable(&series.points, after, until) {
-                let reading = Reading { value: point.value, n: series.n, k: series.k };
+                let reading = Reading { value: point.value, n: series.n, k: series.k, bound: series.at };
                 self.waiting.entry(point.at).or_default().values.insert(series.id.clone(), reading);
             }
         }
@@ -88,7 +88,7 @@ impl Track {
         if let Some(zero_at) = self.zero_at.take() {
             // A container clock ahead of Prometheus' must not turn time around.
             let zero_at = zero_at.min(at - 1);
-            self.totals.push_back(Total { at: zero_at, n: 0.0, k: 0.0 });
+            self.totals.push_back(Total { at: zero_at, n: 0.0, k: 0.0, slower: [0.0; OTHERS] });
             self.base = Base::At(zero_at);
         }
         let total = self.counter.push(at, &scrape);
@@ -125,22 +125,32 @@ impl Track {
     }
 
     /// Counts in `[start, end)`, interpolated between its scrapes.
-    pub(super) fn between(&self, start: i64, end: i64) -> Counts {
+    pub(super) fn between(&self, start: i64, end: i64) -> (Counts, Slower) {
         let (from, to) = (self.total_at(start), self.total_at(end));
-        Counts::new(to.0 - from.0, to.1 - from.1)
+        let mut slower = to.slower;
+        for (slower, from) in slower.iter_mut().zip(from.slower) {
+            *slower -= from;
+        }
+        let counts = Counts::new(to.n - from.n, to.k - from.k);
+        (counts, Slower::of(counts.n, slower))
     }
 
-    fn total_at(&self, at: i64) -> (f64, f64) {
+    fn total_at(&self, at: i64) -> Total {
         let mut before: Option<&Total> = None;
         for total in &self.totals {
             if total.at >= at {
-                let Some(from) = before.filter(|_| total.at > at) else { return (total.n, total.k) };
+                let Some(from) = before.filter(|_| total.at > at) else { return *total };
                 let part = (at - from.at) as f64 / (total.at - from.at) as f64;
-                return (from.n + (total.n - from.n) * part, from.k + (total.k - from.k) * part);
+                let between = |from: f64, to: f64| from + (to - from) * part;
+                let mut slower = total.slower;
+                for (to, from) in slower.iter_mut().zip(from.slower) {
+                    *to = between(from, *to);
+                }
+                return Total { at, n: between(from.n, total.n), k: between(from.k, total.k), slower };
             }
             before = Some(total);
         }
-        before.map_or((0.0, 0.0), |last| (last.n, last.k))
+        before.copied().unwrap_or(Total { at, n: 0.0, k: 0.0, slower: [0.0; OTHERS] })
     }
 
     /// Young at `at`: still warming up.

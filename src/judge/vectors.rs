@@ -95,7 +95,7 @@ fn cell(row: &Value, metric: usize) -> Cell {
     let pods =
         [(Pool::FreeThreaded, &row[2]), (Pool::Standard, &row[3])].into_iter().flat_map(|(pool, pods)| {
             let pod = move |(name, value): (&String, &Value)| {
-                (name.clone(), PodCounts { pool, young: false, counts: counts(value, metric) })
+                (name.clone(), PodCounts::new(pool, false, counts(value, metric)))
             };
             pods.as_object().unwrap().iter().map(pod)
         });

@@ -52,6 +52,9 @@ pub struct Evidence {
     pub objective: Option<f64>,
     /// `δ`, if the pools are compared.
     pub tolerate: Option<f64>,
+    /// Latency: the boundary that is counted at, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slower_than: Option<f64>,
 }
 
 /// Why nothing can be said. Never good news.

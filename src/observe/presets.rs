@@ -3,7 +3,10 @@
 //! `docs/metrics.md` tells users the same in their words.
 
 use super::prometheus::promql::{Selector, is_label, is_metric};
-use crate::api::{Analysis, Counter, DurationUnit, MatchOperator, Matcher, Preset, Span};
+use crate::{
+    api::{Analysis, Counter, DurationUnit, MatchOperator, Matcher, Preset, Span},
+    judge::MetricSpec,
+};
 
 /// Paths of probes and scrapes, for exporters that label requests with a path. They are no requests of users.
 pub const PROBE_PATHS: &str = "/(-/)?(metrics|health|healthz|healthy|healthcheck|health/(live|ready|startup)|live|livez|liveness|ready|readyz|readiness|startup|startupz|ping)/?";
@@ -13,7 +16,7 @@ pub const PROBE_NAMES: &str = "(.*[:.])?(prometheus[-_](django[-_])?metrics|metr
 const FAILED: &str = "5..";
 
 /// Everything that is asked for one rollout.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MetricPlan {
     /// Counts of requests and failures; `None` when the spec does not compare them.
     pub errors: Option<ErrorPlan>,
@@ -39,8 +42,25 @@ pub enum Failures {
     Apart(Selector),
 }
 
+/// Boundaries of a histogram in seconds, fixed for an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chosen {
+    /// The boundary that stands for the threshold.
+    pub slow_over: f64,
+    /// Others at which the pools are compared, in the order in which the judge knows them.
+    pub others: Vec<f64>,
+}
+
+impl Chosen {
+    /// Those by which a metric is judged, once they are known.
+    pub fn of(metric: &MetricSpec) -> Option<Self> {
+        let others = metric.others.iter().map(|other| other.over).collect();
+        Some(Self { slow_over: metric.slow_over?, others })
+    }
+}
+
 /// How slow requests are counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LatencyPlan {
     /// The histogram's buckets, all boundaries.
     pub buckets: Selector,
@@ -48,6 +68,8 @@ pub struct LatencyPlan {
     pub threshold: Span,
     /// Unit of the boundaries.
     pub unit: DurationUnit,
+    /// The boundaries of this attempt; `None`: the one that stands for the threshold is looked for.
+    pub chosen: Option<Chosen>,
 }
 
 impl LatencyPlan {
@@ -56,6 +78,14 @@ impl LatencyPlan {
         match self.unit {
             DurationUnit::Seconds => self.threshold.secs(),
             DurationUnit::Milliseconds => self.threshold.millis() as f64,
+        }
+    }
+
+    /// How many of the boundaries' unit a second has.
+    pub fn per_second(&self) -> f64 {
+        match self.unit {
+            DurationUnit::Seconds => 1.0,
+            DurationUnit::Milliseconds => 1000.0,
         }
     }
 }
@@ -228,7 +258,12 @@ impl Names {
         if !is_metric(base) {
             return Err(PlanError::Metric(base.clone()));
         }
-        Ok(LatencyPlan { buckets: selector(&format!("{base}_bucket"), matchers)?, threshold, unit: *unit })
+        Ok(LatencyPlan {
+            buckets: selector(&format!("{base}_bucket"), matchers)?,
+            threshold,
+            unit: *unit,
+            chosen: None,
+        })
     }
 }
 

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use kube::{Client, ResourceExt};
 use tokio::{sync::watch, task::JoinHandle};
@@ -16,27 +15,26 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     Metrics,
     history::HistoryReader,
+    keep::{Keeper, resume},
     told::{Told, counting, key, tell},
 };
 use crate::{
-    api::{AttemptStatus, CheckpointStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
+    api::{Analysis, AttemptStatus, CheckpointStatus, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
     decide::SETTLE,
     judge::{
-        Attempt, AttemptSpec, Checkpoint, Finding, MetricSamples, Observed, Pool, WeightChange, hard_signals,
+        Attempt, AttemptSpec, Finding, MetricKind, MetricSamples, Observed, Pool, WeightChange, hard_signals,
         overall,
     },
     observe::{
         LogSignal, LogTail, Obstacle, Pod, Pokes, Scene,
         logs::{LogTarget, LogWatch, RolloutRef},
-        presets::MetricPlan,
+        presets::{Chosen, MetricPlan},
         prometheus::{AttemptKey, HttpSource, MetricReading, PodTarget, Reader, Reading, Scope},
     },
 };
 
 /// Bounds on the time between two readings: several per scrape are cheap and save half a second.
 const READ_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// How often the evidence is kept within a step.
-const KEEP_EVERY_MS: i64 = 600_000;
 /// Pause between two pieces of the past.
 const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 
@@ -213,8 +211,12 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
     let standard =
         scene.observation.standard.iter().flat_map(|s| &s.pods).map(|p| target(p, Pool::Standard, warm_up));
     let ours = scene.observation.free_threaded.pods.iter().map(|p| target(p, Pool::FreeThreaded, warm_up));
-    let spec = AttemptSpec::of(analysis, attempt.cell.millis(), attempt.started_at.0.as_millisecond())
-        .with_baseline(&attempt.baseline);
+    let spec = judged_by(analysis, attempt, key);
+    let mut plan = MetricPlan::of(analysis).ok()?;
+    let of_latency = spec.metrics.iter().find(|metric| metric.kind == MetricKind::Latency);
+    if let (Some(latency), Some(metric)) = (&mut plan.latency, of_latency) {
+        latency.chosen = Chosen::of(metric);
+    }
     Some(Wanted {
         rollout: (namespace.clone(), name),
         scope: Scope {
@@ -224,8 +226,8 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
             labels: analysis.labels.clone(),
         },
         key,
-        plan: MetricPlan::of(analysis).ok()?,
-        spec: if attempt.guard_since.is_some() { spec.guard_window(key.since) } else { spec },
+        plan,
+        spec,
         learns: attempt.baseline.is_empty(),
         pods: standard.chain(ours).collect(),
         weight_changes: weight_changes(attempt),
@@ -233,6 +235,13 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
         step_started: attempt.step_counts_from.as_ref().unwrap_or(&attempt.started_at).0.as_millisecond(),
         kept: attempt.checkpoint.clone(),
     })
+}
+
+/// The attempt's own rules, or those of a window of the guard: with the noise that was learnt before it.
+fn judged_by(analysis: &Analysis, attempt: &AttemptStatus, key: AttemptKey) -> AttemptSpec {
+    let spec = AttemptSpec::of(analysis, attempt.cell.millis(), attempt.started_at.0.as_millisecond());
+    let spec = spec.with_baseline(&attempt.baseline);
+    if attempt.guard_since.is_some() { spec.guard_window(key.since) } else { spec }
 }
 
 /// The changes of the weight, with the share that is really served: none from the moment that a weight is written (its pods start, its
@@ -284,7 +293,10 @@ async fn read(
             if judged.is_some() {
                 reader.forget(&scope.rollout);
             }
-            judged = begin(&reader, &wanted).map(|attempt| (*key, attempt));
+            let (rollout, kept) = (&scope.rollout, wanted.kept.as_ref());
+            let resumed = kept.and_then(|kept| resume(&reader, rollout, *key, plan, kept, &wanted.spec));
+            let attempt = resumed.or_else(|| Attempt::new(wanted.spec.clone()).ok());
+            judged = attempt.map(|attempt| (*key, attempt));
             keeper = Keeper::default();
         }
         let now = Timestamp::now().as_millisecond();
@@ -314,42 +326,6 @@ async fn read(
     }
 }
 
-/// From where the evidence was kept last, if it can be gone on from; else from the attempt's start.
-fn begin(reader: &Reader, wanted: &Wanted) -> Option<Attempt> {
-    let data = wanted.kept.as_ref().and_then(|kept| BASE64_STANDARD.decode(&kept.data).ok());
-    match data.map(|data| Attempt::restore(&data, &wanted.spec)) {
-        Some(Ok((attempt, until))) => {
-            reader.resume(&wanted.scope.rollout, wanted.key, &wanted.plan, until);
-            Some(attempt)
-        }
-        other => {
-            if let Some(Err(error)) = other {
-                let (namespace, name) = &wanted.rollout;
-                tracing::info!(rollout = %name, %namespace, "the evidence is read from the start: the checkpoint is not used: {error}");
-            }
-            Attempt::new(wanted.spec.clone()).ok()
-        }
-    }
-}
-
-/// Keeps the evidence at the beginning of each step and every ten minutes.
-#[derive(Default)]
-struct Keeper {
-    kept: Option<Checkpoint>,
-    /// When it was last tried to, ms since the epoch.
-    tried: Option<i64>,
-}
-
-impl Keeper {
-    fn keep(&mut self, attempt: &Attempt, now: i64, step_started: i64) {
-        let due = |tried: i64| tried < step_started || now - tried >= KEEP_EVERY_MS;
-        if now >= step_started && self.tried.is_none_or(due) {
-            self.tried = Some(now);
-            self.kept = attempt.checkpoint(now).or(self.kept.take());
-        }
-    }
-}
-
 /// What was read, under the names that the judge knows.
 pub(super) fn samples(reading: Reading, metrics: &Metrics) -> Vec<MetricSamples> {
     let named = |name: &str, reading: MetricReading| match reading.samples {
@@ -361,4 +337,31 @@ pub(super) fn samples(reading: Reading, metrics: &Metrics) -> Vec<MetricSamples>
     };
     let errors = reading.errors.map(|r| named("errors", r));
     errors.into_iter().chain(reading.latency.map(|r| named("latency", r))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_judged_by_the_noise_that_was_learnt_before_it() {
+        let analysis: Analysis =
+            serde_json::from_value(json!({"preset": "fastapi-instrumentator", "errorRate": {"max": "1%"}}))
+                .unwrap();
+        let known = json!({"metric": "errors", "dividedBy": "3.5", "podsDifferBy": "40%", "perSecond": "9", "bad": "1%", "source": ""});
+        let mut attempt: AttemptStatus = serde_json::from_value(json!({"number": 1, "startedAt": "2026-11-23T19:00:00.000000Z",
+            "stepStartedAt": "2026-11-23T19:00:00.000000Z", "standardHash": "", "specHash": "", "cell": "15s", "baseline": [known]}))
+        .unwrap();
+        let key = AttemptKey { attempt: 1, since: 7 };
+        let spec = judged_by(&analysis, &attempt, key);
+        assert!(
+            (spec.metrics[0].noise.phi - 3.5).abs() < 1e-12
+                && (spec.metrics[0].noise.tau - 0.4).abs() < 1e-12
+        );
+        attempt.guard_since = Some(attempt.started_at.clone());
+        let guard = judged_by(&analysis, &attempt, key);
+        assert_eq!((guard.started, guard.metrics[0].noise), (7, spec.metrics[0].noise));
+    }
 }

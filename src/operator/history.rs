@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use super::{Metrics, evidence::samples};
 use crate::{
-    judge::{AttemptSpec, Baseline, Cell, Grid, History, MetricSamples, Pool, Weights},
+    judge::{
+        AttemptSpec, Baseline, Boundaries, Cell, Grid, History, MetricKind, MetricSamples, MetricSpec, Pool,
+        Weights,
+    },
     observe::{
         presets::MetricPlan,
-        prometheus::{AttemptKey, HttpSource, PodTarget, QueryProblem, Reader, Reading, Scope},
+        prometheus::{
+            AttemptKey, HttpSource, PodTarget, QueryProblem, Reader, Reading, Scope, Survey, TAIL, Window,
+        },
     },
 };
 
@@ -25,14 +30,31 @@ pub(super) struct HistoryReader {
     reader: Reader,
     /// The attempt that is being read.
     key: Option<AttemptKey>,
-    metrics: Vec<(String, Grid, Vec<Cell>)>,
+    metrics: Vec<Past>,
+    /// The boundaries of the latency histogram, once it has been looked at.
+    survey: Option<Option<Survey>>,
     failed: u32,
     learnt: Vec<History>,
 }
 
+/// One metric's cells.
+struct Past {
+    name: String,
+    kind: MetricKind,
+    grid: Grid,
+    cells: Vec<Cell>,
+}
+
 impl HistoryReader {
     pub(super) fn new(source: Arc<HttpSource>) -> Self {
-        Self { reader: Reader::new(source), key: None, metrics: Vec::new(), failed: 0, learnt: Vec::new() }
+        Self {
+            reader: Reader::new(source),
+            key: None,
+            metrics: Vec::new(),
+            survey: None,
+            failed: 0,
+            learnt: Vec::new(),
+        }
     }
 
     /// What was learnt for this attempt; empty until it is read.
@@ -52,9 +74,14 @@ impl HistoryReader {
     ) {
         let since = spec.started.saturating_sub(LOOK_BACK_MS);
         if self.key != Some(key) {
-            let empty = |name: &str| (name.to_owned(), Grid::new(spec.cell_ms, since), Vec::new());
-            self.metrics = spec.metrics.iter().map(|metric| empty(&metric.name)).collect();
-            (self.key, self.failed) = (Some(key), 0);
+            let empty = |metric: &MetricSpec| Past {
+                name: metric.name.clone(),
+                kind: metric.kind,
+                grid: Grid::new(spec.cell_ms, since),
+                cells: Vec::new(),
+            };
+            self.metrics = spec.metrics.iter().map(empty).collect();
+            (self.key, self.failed, self.survey) = (Some(key), 0, None);
             self.learnt.clear();
             self.reader.forget(&scope.rollout);
         }
@@ -62,8 +89,10 @@ impl HistoryReader {
             return;
         }
         let standard: Vec<_> = pods.iter().filter(|pod| pod.pool == Pool::Standard).cloned().collect();
+        let window = Window { from: since, to: spec.started };
+        let Some(plan) = self.survey(scope, plan, &standard, spec.cell_ms, window).await else { return };
         let past = AttemptKey { since, ..key };
-        let reading = self.reader.read(scope, past, plan, &standard, spec.cell_ms, spec.started).await;
+        let reading = self.reader.read(scope, past, &plan, &standard, spec.cell_ms, spec.started).await;
         let caught_up = [&reading.errors, &reading.latency].into_iter().flatten().all(|r| r.caught_up);
         if let Some(problem) = problem(&reading) {
             self.failed += u32::from(!problem.is_outage());
@@ -80,9 +109,33 @@ impl HistoryReader {
         }
     }
 
+    /// The plan with the boundaries that are worth a comparison. `None`: Prometheus is to be asked again.
+    async fn survey(
+        &mut self,
+        scope: &Scope,
+        plan: &MetricPlan,
+        standard: &[PodTarget],
+        scrape: i64,
+        window: Window,
+    ) -> Option<MetricPlan> {
+        let mut plan = plan.clone();
+        let Some(latency) = &mut plan.latency else { return Some(plan) };
+        if self.survey.is_none() {
+            let names: Vec<String> = standard.iter().map(|pod| pod.name.clone()).collect();
+            self.survey = match self.reader.survey(scope, latency, &names, scrape, window).await {
+                Ok(survey) => Some(survey),
+                Err(problem) if problem.is_outage() => return None,
+                // The threshold alone is compared, as it was found.
+                Err(_) => Some(None),
+            };
+        }
+        latency.chosen = self.survey.as_ref().and_then(Option::as_ref).map(|survey| survey.chosen.clone());
+        Some(plan)
+    }
+
     fn take(&mut self, read: &MetricSamples, until: i64) {
-        let metric = self.metrics.iter_mut().find(|(name, ..)| *name == read.name);
-        let Some((_, grid, cells)) = metric else { return };
+        let metric = self.metrics.iter_mut().find(|metric| metric.name == read.name);
+        let Some(Past { grid, cells, .. }) = metric else { return };
         for cell in grid.feed(until, &read.pods, &Weights::new(), |_, _| {}) {
             match cells.last_mut() {
                 Some(last) if last.start.div_euclid(MINUTE_MS) == cell.start.div_euclid(MINUTE_MS) => {
@@ -95,12 +148,32 @@ impl HistoryReader {
 
     fn end(&mut self, problem: Option<&str>) -> Vec<History> {
         let all = std::mem::take(&mut self.metrics).into_iter();
-        let history = |(metric, _, cells): (String, Grid, Vec<Cell>)| History {
-            metric,
-            baseline: Baseline::of(if problem.is_some() { &[] } else { &cells }),
-            problem: problem.map(str::to_owned),
+        let survey = self.survey.take().flatten();
+        let history = |Past { name, kind, cells, .. }: Past| {
+            let cells = if problem.is_some() { Vec::new() } else { cells };
+            let survey = survey.as_ref().filter(|_| kind == MetricKind::Latency);
+            History {
+                metric: name,
+                baseline: Baseline::of(&cells),
+                problem: problem.map(str::to_owned),
+                boundaries: survey.map(|survey| boundaries(survey, &cells)),
+            }
         };
         all.map(history).collect()
+    }
+}
+
+/// The boundaries that are compared: those with a tail in this very history, of which is known how bursty their counts are. A common
+/// tail shows every difference between two pods, so that assumed noise would raise false alarms there.
+fn boundaries(survey: &Survey, cells: &[Cell]) -> Boundaries {
+    let learnt = |(i, over): (usize, &f64)| {
+        let baseline = Baseline::at(cells, i + 1);
+        (baseline.learnt && TAIL.contains(&baseline.bad)).then_some((*over, baseline))
+    };
+    Boundaries {
+        slow_over: survey.chosen.slow_over,
+        others: survey.chosen.others.iter().enumerate().filter_map(learnt).collect(),
+        resolution: survey.resolution.clone(),
     }
 }
 

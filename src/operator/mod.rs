@@ -5,6 +5,7 @@ mod evidence;
 mod give_back;
 mod health;
 mod history;
+mod keep;
 mod metrics;
 mod place;
 mod reconcile;

@@ -88,5 +88,5 @@ fn counts(row: &Row, kind: MetricKind) -> PodCounts {
         MetricKind::Errors => row.errors,
         MetricKind::Latency => row.slow,
     };
-    PodCounts { pool: row.pool, young: row.young, counts: Counts::new(row.requests, bad.unwrap_or_default()) }
+    PodCounts::new(row.pool, row.young, Counts::new(row.requests, bad.unwrap_or_default()))
 }

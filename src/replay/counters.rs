@@ -7,7 +7,7 @@ use super::{
     fields::Row,
     moments::Moment,
 };
-use crate::judge::{Attempt, MetricKind, MetricSamples, MetricSpec, Observed, PodSamples, Point, Series};
+use crate::judge::{At, Attempt, MetricKind, MetricSamples, MetricSpec, Observed, PodSamples, Point, Series};
 
 /// A pod is remembered for this long after its last scrape, ms, as in the judge.
 const REMEMBER_MS: i64 = 3_600_000;
@@ -87,7 +87,12 @@ fn series(kind: MetricKind, row: &Row) -> Vec<Series> {
         MetricKind::Errors => row.errors,
         MetricKind::Latency => row.slow,
     };
-    let one =
-        |id: &str, n, k, value| Series { id: id.to_owned(), n, k, points: vec![Point { at: row.at, value }] };
+    let one = |id: &str, n, k, value| Series {
+        id: id.to_owned(),
+        n,
+        k,
+        at: At::Everywhere,
+        points: vec![Point { at: row.at, value }],
+    };
     vec![one("all", 1.0, 0.0, row.requests), one("bad", 0.0, 1.0, bad.unwrap_or_default())]
 }

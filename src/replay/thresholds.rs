@@ -82,7 +82,7 @@ mod tests {
     use crate::judge::{Counts, PodCounts};
 
     fn cell(i: i64, bad: f64) -> Cell {
-        let pod = PodCounts { pool: Pool::FreeThreaded, young: false, counts: Counts::new(100.0, bad) };
+        let pod = PodCounts::new(Pool::FreeThreaded, false, Counts::new(100.0, bad));
         Cell::plain(i * 15_000, (i + 1) * 15_000, BTreeMap::from([("a".to_owned(), pod)]))
     }
 

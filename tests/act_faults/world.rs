@@ -54,7 +54,7 @@ pub(crate) fn history() -> History {
         bad_requests: 360.0,
         pods: 9,
     };
-    History { metric: "errors".into(), baseline, problem: None }
+    History { metric: "errors".into(), baseline, problem: None, boundaries: None }
 }
 
 pub(crate) fn clear() -> Finding {

@@ -30,6 +30,8 @@ struct Row {
     metric: BTreeMap<String, String>,
     #[serde(default)]
     values: Vec<(f64, String)>,
+    /// Of a vector.
+    value: Option<(f64, String)>,
 }
 
 /// An error as Prometheus words it.
@@ -76,6 +78,15 @@ pub(super) fn label_values(body: &[u8], label: &str) -> Result<Vec<String>, Stri
     Ok(values.collect())
 }
 
+/// The numbers in a vector, by the values of one label.
+pub(super) fn by_label(body: &[u8], label: &str) -> Result<Vec<(String, f64)>, String> {
+    let number = |mut row: Row| {
+        let (at, value) = row.value?;
+        Some((row.metric.remove(label)?, point(at, &value)?.value))
+    };
+    Ok(rows(body, "vector")?.into_iter().filter_map(number).collect())
+}
+
 fn point(at: f64, value: &str) -> Option<Point> {
     let value: f64 = value.parse().ok()?;
     let millis = (at * 1000.0).round();
@@ -105,6 +116,14 @@ mod tests {
         assert_eq!(series[0].labels.keys().collect::<Vec<_>>(), ["pod"]);
         assert_eq!(series[0].points, [Point { at: 10_000, value: 1.0 }, Point { at: 20_001, value: 3.0 }]);
         assert!(series[1].points.is_empty());
+    }
+
+    #[test]
+    fn numbers_by_label() {
+        let body = br#"{"status":"success","data":{"resultType":"vector","result":[
+            {"metric":{"le":"0.5"},"value":[20.001,"3.25"]},{"metric":{"le":"1"},"value":[20.001,"NaN"]},
+            {"metric":{},"value":[20.001,"1"]},{"metric":{"le":"2"}},{"metric":{"le":"+Inf"},"value":[20.001,"4"]}]}}"#;
+        assert_eq!(by_label(body, "le").unwrap(), [("0.5".to_owned(), 3.25), ("+Inf".to_owned(), 4.0)]);
     }
 
     #[test]

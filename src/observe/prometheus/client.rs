@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    MetricSource, QueryProblem, RawSeries, Scope, Window, answer,
+    MetricSource, QueryProblem, RawSeries, Scope, Shape, Window, answer,
     circuit::{Circuit, Owner},
     credentials::Keys,
     problem::{clip, shown},
@@ -22,7 +22,7 @@ pub const MAX_PODS_PER_QUERY: usize = 500;
 /// Most series of one answer.
 pub const MAX_SERIES: usize = 20_000;
 /// Most samples that are kept of one call.
-const MAX_POINTS: usize = 2_000_000;
+pub(super) const MAX_POINTS: usize = 2_000_000;
 /// Most bytes of one answer. A longer one is asked for again in shorter pieces of time.
 const MAX_BODY: usize = 24 << 20;
 /// Longest stretch of time of one query.
@@ -195,21 +195,61 @@ impl HttpSource {
             let instant = selector.render(&scope.labels, &scope.namespace, pods);
             let query = format!("group by ({label}) ({instant})");
             let read = |body: &[u8]| answer::label_values(body, label);
-            match self.ask(scope, selector, &query, at, read).await? {
-                Ok(more) => values.extend(more),
-                Err(TooLong) => {
-                    return Err(QueryProblem::TooLarge {
-                        profile: scope.profile.clone(),
-                        query: shown(&query),
-                        what: format!("over {} MiB", MAX_BODY >> 20),
-                        advice: "add matchers".into(),
-                    });
-                }
-            }
+            values.extend(self.short(scope, selector, &query, at, read).await?);
         }
         values.sort();
         values.dedup();
         Ok(values)
+    }
+
+    /// A query whose answer is short, or too much is asked.
+    async fn short<T>(
+        &self,
+        scope: &Scope,
+        selector: &Selector,
+        query: &str,
+        at: i64,
+        read: impl Fn(&[u8]) -> Result<T, String>,
+    ) -> Result<T, QueryProblem> {
+        self.ask(scope, selector, query, at, read).await?.map_err(|TooLong| QueryProblem::TooLarge {
+            profile: scope.profile.clone(),
+            query: shown(query),
+            what: format!("over {} MiB", MAX_BODY >> 20),
+            advice: "add matchers".into(),
+        })
+    }
+
+    async fn shape_of(
+        &self,
+        scope: &Scope,
+        buckets: &Selector,
+        pods: &[String],
+        window: Window,
+    ) -> Result<Shape, QueryProblem> {
+        let mut below: BTreeMap<String, f64> = BTreeMap::new();
+        let mut sets: BTreeMap<String, f64> = BTreeMap::new();
+        for pods in pods.chunks(MAX_PODS_PER_QUERY) {
+            let instant = buckets.render(&scope.labels, &scope.namespace, pods);
+            let read = |body: &[u8]| answer::by_label(body, "le");
+            let query = format!("count by (le) ({instant})");
+            for (le, count) in self.short(scope, buckets, &query, window.to, read).await? {
+                *sets.entry(le).or_default() += count;
+            }
+            // What `increase` makes up and leaves out is the same for all boundaries: only their proportions matter here.
+            let query = format!("sum by (le) (increase({instant}{}))", range(window.to - window.from));
+            for (le, count) in self.short(scope, buckets, &query, window.to, read).await? {
+                *below.entry(le).or_default() += count;
+            }
+        }
+        let most = sets.values().copied().fold(0.0, f64::max);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of series")]
+        let most = most as usize;
+        // Boundaries exist before the first request.
+        let below = sets.into_keys().map(|le| {
+            let count = below.get(&le).copied().unwrap_or_default();
+            (le, count)
+        });
+        Ok(Shape { sets: most, below: below.collect() })
     }
 }
 
@@ -244,6 +284,16 @@ impl MetricSource for HttpSource {
         at: i64,
     ) -> BoxFuture<'a, Result<Vec<String>, QueryProblem>> {
         self.all_values(scope, selector, pods, label, at).boxed()
+    }
+
+    fn shape<'a>(
+        &'a self,
+        scope: &'a Scope,
+        buckets: &'a Selector,
+        pods: &'a [String],
+        window: Window,
+    ) -> BoxFuture<'a, Result<Shape, QueryProblem>> {
+        self.shape_of(scope, buckets, pods, window).boxed()
     }
 }
 

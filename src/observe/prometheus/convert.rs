@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::{PodSamples, PodTarget, Point, RawSeries, Series};
-use crate::api::TargetLabels;
+use crate::{
+    api::TargetLabels,
+    judge::At,
+    observe::presets::{Chosen, LatencyPlan},
+};
 
 /// Labels that say who scraped, not what: two scrapers of one target would count everything twice.
 const SCRAPER_LABELS: [&str; 3] = ["job", "prometheus", "prometheus_replica"];
@@ -20,6 +24,24 @@ pub struct Boundary {
     pub wanted: f64,
     /// How the series write it (`0.5`, or `1` and `1.0`).
     pub le: Vec<String>,
+    /// Other boundaries at which the pools are compared, in the judge's order.
+    pub others: Vec<Edge>,
+}
+
+/// A boundary of a histogram.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edge {
+    /// In the histogram's unit.
+    pub at: f64,
+    /// How the series write it; nothing if none has it.
+    pub le: Vec<String>,
+}
+
+impl Edge {
+    fn of(les: &[String], at: f64) -> Self {
+        let is_at = |le: &&String| boundary_of(le).is_some_and(|value| same(value, at));
+        Self { at, le: les.iter().filter(is_at).cloned().collect() }
+    }
 }
 
 impl Boundary {
@@ -29,15 +51,15 @@ impl Boundary {
     }
 }
 
-fn same(a: f64, b: f64) -> bool {
+pub(super) fn same(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * b.abs()
 }
 
-fn boundary_of(le: &str) -> Option<f64> {
+pub(super) fn boundary_of(le: &str) -> Option<f64> {
     le.parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
-fn is_infinite(le: &str) -> bool {
+pub(super) fn is_infinite(le: &str) -> bool {
     le.parse::<f64>().is_ok_and(|value| value == f64::INFINITY)
 }
 
@@ -45,9 +67,22 @@ fn is_infinite(le: &str) -> bool {
 pub fn boundary(les: &[String], wanted: f64) -> Option<Boundary> {
     let fits = |value: &f64| *value >= wanted || same(*value, wanted);
     let bucket = les.iter().filter_map(|le| boundary_of(le)).filter(fits).min_by(f64::total_cmp)?;
-    let le =
-        les.iter().filter(|le| boundary_of(le).is_some_and(|value| same(value, bucket))).cloned().collect();
-    Some(Boundary { bucket, wanted, le })
+    let Edge { le, .. } = Edge::of(les, bucket);
+    Some(Boundary { bucket, wanted, le, others: Vec::new() })
+}
+
+/// The boundaries that were chosen for an attempt. `None` if the one for the threshold is not among `common`; others are looked for in
+/// `all`, and compared where a pod has them.
+pub fn fixed_boundary(
+    common: &[String],
+    all: &[String],
+    plan: &LatencyPlan,
+    chosen: &Chosen,
+) -> Option<Boundary> {
+    let unit = plan.per_second();
+    let Edge { at, le } = Edge::of(common, chosen.slow_over * unit);
+    let others = chosen.others.iter().map(|at| Edge::of(all, at * unit)).collect();
+    (!le.is_empty()).then_some(Boundary { bucket: at, wanted: plan.wanted(), le, others })
 }
 
 /// Series of the pods that are asked about, each counted once, by pod.
@@ -182,7 +217,7 @@ pub fn error_samples(
             for (pod, series) in requests.pods {
                 let one = |(id, raw): (String, RawSeries)| {
                     let k = if failed.contains(&raw.labels) { 1.0 } else { 0.0 };
-                    Series { id, n: 1.0, k, points: raw.points }
+                    Series { id, n: 1.0, k, at: At::Everywhere, points: raw.points }
                 };
                 counted.insert(pod, series.into_iter().map(one).collect());
             }
@@ -198,6 +233,7 @@ pub fn error_samples(
                         id: format!("requests {id}"),
                         n: 1.0,
                         k: 0.0,
+                        at: At::Everywhere,
                         points: raw.points,
                     })
                     .collect();
@@ -205,7 +241,8 @@ pub fn error_samples(
                     let points: Vec<Point> =
                         raw.points.iter().copied().filter(|point| Some(point.at) <= last).collect();
                     if !points.is_empty() {
-                        all.push(Series { id: format!("errors {id}"), n: 0.0, k: 1.0, points });
+                        let id = format!("errors {id}");
+                        all.push(Series { id, n: 0.0, k: 1.0, at: At::Everywhere, points });
                     }
                 }
                 counted.insert(pod, all);
@@ -215,7 +252,15 @@ pub fn error_samples(
     assemble(counted, &requests.instances, process_starts, pods, labels)
 }
 
-/// Requests and slow ones out of the buckets `+Inf` and `boundary`. A request counter without its bucket is left out: it would make every
+/// The buckets of one label set.
+#[derive(Default)]
+struct Buckets {
+    all: Vec<Point>,
+    below: Vec<Point>,
+    others: BTreeMap<usize, Vec<Point>>,
+}
+
+/// Requests and slow ones out of the buckets `+Inf` and those of `boundary`. A request counter without its bucket is left out: it would make every
 /// request slow.
 pub fn latency_samples(
     buckets: Vec<RawSeries>,
@@ -227,28 +272,48 @@ pub fn latency_samples(
     let buckets = ByPod::sort(buckets, pods, labels, &["le"]);
     let mut counted: BTreeMap<&str, Vec<Series>> = BTreeMap::new();
     for (pod, series) in buckets.pods {
-        let mut pairs: BTreeMap<String, (Vec<Point>, Vec<Point>)> = BTreeMap::new();
+        let mut sets: BTreeMap<String, Buckets> = BTreeMap::new();
         for (id, raw) in series {
-            let (all, below) = pairs.entry(id).or_default();
+            let buckets = sets.entry(id).or_default();
             let le = text(&raw, "le");
             if is_infinite(le) {
-                all.extend(raw.points);
-            } else if boundary_of(le).is_some_and(|value| same(value, boundary.bucket)) {
-                below.extend(raw.points);
+                buckets.all.extend(raw.points);
+                continue;
+            }
+            let Some(at) = boundary_of(le) else { continue };
+            if same(at, boundary.bucket) {
+                buckets.below.extend(raw.points);
+            } else if let Some(other) = boundary.others.iter().position(|other| same(at, other.at)) {
+                buckets.others.entry(other).or_default().extend(raw.points);
             }
         }
         let all = counted.entry(pod).or_default();
-        for (id, (mut requests, mut below)) in pairs {
-            super::answer::tidy(&mut requests);
-            super::answer::tidy(&mut below);
-            let (requests, below) = common(&requests, &below);
+        for (id, mut buckets) in sets {
+            super::answer::tidy(&mut buckets.all);
+            super::answer::tidy(&mut buckets.below);
+            let (requests, below) = common(&buckets.all, &buckets.below);
             if requests.is_empty() {
                 continue;
             }
+            for (other, mut points) in buckets.others {
+                super::answer::tidy(&mut points);
+                let (_, points) = common(&requests, &points);
+                let (Some(edge), Ok(index)) = (boundary.others.get(other), u8::try_from(other)) else {
+                    continue;
+                };
+                let id = format!("below {id} le={}", edge.at);
+                all.push(Series { id, n: 0.0, k: -1.0, at: At::Other(index), points });
+            }
             // The boundary is part of both names: with another one both begin anew, never one alone.
             let id = format!("{id} le={}", boundary.bucket);
-            all.push(Series { id: format!("all {id}"), n: 1.0, k: 1.0, points: requests });
-            all.push(Series { id: format!("below {id}"), n: 0.0, k: -1.0, points: below });
+            all.push(Series {
+                id: format!("all {id}"),
+                n: 1.0,
+                k: 1.0,
+                at: At::Everywhere,
+                points: requests,
+            });
+            all.push(Series { id: format!("below {id}"), n: 0.0, k: -1.0, at: At::Threshold, points: below });
         }
     }
     assemble(counted, &buckets.instances, process_starts, pods, labels)

@@ -4,6 +4,7 @@
 //! scraped and differenced by the judge, so that the same code works live and after a restart.
 
 mod answer;
+mod boundaries;
 mod circuit;
 mod client;
 mod convert;
@@ -16,7 +17,9 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 
-pub use crate::judge::{PodSamples, Point, Pool, Series};
+pub use crate::judge::{At, PodSamples, Point, Pool, Series};
+pub(crate) use boundaries::TAIL;
+pub use boundaries::{Shape, Survey};
 pub use client::{HttpSource, MAX_PODS_PER_QUERY, MAX_SERIES};
 pub use convert::{Boundary, RawFailures, boundary, error_samples, latency_samples};
 pub use problem::QueryProblem;
@@ -76,4 +79,13 @@ pub trait MetricSource: Send + Sync {
         label: &'a str,
         at: i64,
     ) -> BoxFuture<'a, Result<Vec<String>, QueryProblem>>;
+
+    /// About how many requests the buckets of a histogram held in a window. Good enough to choose boundaries by, and never counted.
+    fn shape<'a>(
+        &'a self,
+        scope: &'a Scope,
+        buckets: &'a Selector,
+        pods: &'a [String],
+        window: Window,
+    ) -> BoxFuture<'a, Result<Shape, QueryProblem>>;
 }

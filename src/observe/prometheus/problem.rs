@@ -79,6 +79,19 @@ pub enum QueryProblem {
         /// The boundaries that exist.
         known: String,
     },
+    /// A boundary that the attempt is judged by is gone.
+    #[error(
+        "no bucket of {query} ends at {wanted} in both pools, where slow begins in this attempt; there are: {known}; give both pools \
+         the same buckets"
+    )]
+    LostBucket {
+        /// What was asked.
+        query: String,
+        /// The boundary in the histogram's unit.
+        wanted: f64,
+        /// The boundaries that exist.
+        known: String,
+    },
     /// The rollout names a profile that the operator does not have.
     #[error("there is no Prometheus profile '{name}' in the operator's configuration; there are: {known}")]
     UnknownProfile {
@@ -109,6 +122,7 @@ impl QueryProblem {
             Self::Empty { .. }
             | Self::TooLarge { .. }
             | Self::NoBucket { .. }
+            | Self::LostBucket { .. }
             | Self::UnknownProfile { .. } => false,
         }
     }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    Boundary, MetricSource, PodSamples, Pool, QueryProblem, RawSeries, Scope, Window,
-    convert::{RawFailures, boundary, error_samples, latency_samples},
+    Boundary, MetricSource, PodSamples, Pool, QueryProblem, RawSeries, Scope, Survey, Window,
+    client::{MAX_POINTS, MAX_SERIES},
+    convert::{RawFailures, boundary, error_samples, fixed_boundary, latency_samples},
     problem::shown,
     promql::Selector,
 };
@@ -177,6 +178,30 @@ impl Reader {
         Reading { errors, latency }
     }
 
+    /// The boundaries at which the pools are to be compared, by the histogram of these pods in the window before `to` (ms). `None` where no
+    /// bucket stands for the threshold, or there is no histogram.
+    ///
+    /// # Errors
+    /// Prometheus was not to be asked.
+    pub async fn survey(
+        &self,
+        scope: &Scope,
+        plan: &LatencyPlan,
+        pods: &[String],
+        scrape: i64,
+        window: Window,
+    ) -> Result<Option<Survey>, QueryProblem> {
+        if pods.is_empty() {
+            return Ok(None);
+        }
+        let shape = self.source.shape(scope, &plan.buckets, pods, window).await?;
+        // Every boundary is another series to read: of many label sets fewer are compared, well under what one answer may hold.
+        let scrapes = usize::try_from((window.to - window.from) / scrape.max(1)).unwrap_or(usize::MAX).max(1);
+        let series = (MAX_POINTS / 2 / scrapes).min(MAX_SERIES / 4);
+        let most = (series / shape.sets.max(1)).saturating_sub(2);
+        Ok(shape.survey(plan, most))
+    }
+
     async fn starts(&self, pass: &Pass<'_>, window: Window) -> Result<Vec<RawSeries>, QueryProblem> {
         let selector = Selector { name: "process_start_time_seconds".into(), matchers: Vec::new() };
         self.samples(pass, &selector, window).await
@@ -227,8 +252,8 @@ impl Reader {
             Some(boundary) => boundary.clone(),
             None => self.choose(pass, plan, frozen, window.to).await?,
         };
-        let mut le = chosen.le.clone();
-        le.push("+Inf".into());
+        let others = chosen.others.iter().flat_map(|other| &other.le).cloned();
+        let le: Vec<String> = chosen.le.iter().cloned().chain(others).chain(["+Inf".into()]).collect();
         Ok((self.counters(pass, &plan.buckets.with_one_of("le", &le), window).await?, chosen))
     }
 
@@ -254,15 +279,22 @@ impl Reader {
         }
         let Some(mut known) = pools.pop() else { return Err(empty(pass, &plan.buckets)) };
         let complete = pools.len() == 1;
+        let all: Vec<String> = pools.iter().chain([&known]).flatten().cloned().collect();
         known.retain(|le| pools.iter().all(|other| other.contains(le)));
-        let chosen = boundary(&known, plan.wanted()).ok_or_else(|| QueryProblem::NoBucket {
-            query: plan.buckets.name.clone(),
-            wanted: plan.wanted(),
-            known: if known.is_empty() {
-                "none that both pools have".into()
-            } else {
-                shown(known.join(", "))
-            },
+        let found = match &plan.chosen {
+            Some(chosen) => fixed_boundary(&known, &all, plan, chosen),
+            None => boundary(&known, plan.wanted()),
+        };
+        let chosen = found.ok_or_else(|| {
+            let query = plan.buckets.name.clone();
+            let known =
+                if known.is_empty() { "none that both pools have".into() } else { shown(known.join(", ")) };
+            match &plan.chosen {
+                Some(chosen) => {
+                    QueryProblem::LostBucket { query, wanted: chosen.slow_over * plan.per_second(), known }
+                }
+                None => QueryProblem::NoBucket { query, wanted: plan.wanted(), known },
+            }
         })?;
         if complete {
             *frozen = Some(chosen.clone());

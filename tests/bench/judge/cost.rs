@@ -3,7 +3,7 @@
 use std::fs;
 
 use freethread_rollout::judge::{
-    Attempt, AttemptSpec, Cell, MetricKind, MetricSamples, MetricSpec, Observed, PodSamples, Point, Pool,
+    At, Attempt, AttemptSpec, Cell, MetricKind, MetricSamples, MetricSpec, Observed, PodSamples, Point, Pool,
     Series,
 };
 
@@ -93,6 +93,7 @@ fn samples() -> f64 {
                 id: id.to_owned(),
                 n: 1.0,
                 k,
+                at: At::Everywhere,
                 points: vec![Point { at, value }],
             };
             PodSamples {

@@ -1,7 +1,7 @@
 //! The same pools seen through Prometheus: raw counters, scraped one pod after the other, with resets and gaps.
 
 use freethread_rollout::judge::{
-    MetricSamples, Observed, PodSamples, Point, Pool, Series, Verdict, WeightChange,
+    At, MetricSamples, Observed, PodSamples, Point, Pool, Series, Verdict, WeightChange,
 };
 
 use crate::{
@@ -124,7 +124,7 @@ fn scrape(
         bad.push(Point { at, value: target.bad });
         process_start.push(Point { at, value: target.process });
     }
-    let series = |id: &str, k, points| Series { id: id.to_owned(), n: 1.0, k, points };
+    let series = |id: &str, k, points| Series { id: id.to_owned(), n: 1.0, k, at: At::Everywhere, points };
     PodSamples {
         pod: target.name.clone(),
         pool: target.pool,

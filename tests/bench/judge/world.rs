@@ -187,9 +187,8 @@ impl<'a> Play<'a> {
                     }
                 }
                 let standard = self.names.iter().zip(sums).skip(self.world.pods.0);
-                let standard = standard.map(|(name, counts)| {
-                    (name.clone(), PodCounts { pool: Pool::Standard, young: false, counts })
-                });
+                let standard = standard
+                    .map(|(name, counts)| (name.clone(), PodCounts::new(Pool::Standard, false, counts)));
                 Cell::plain(ms(start), ms(self.at), standard.collect())
             })
             .collect()
@@ -202,7 +201,7 @@ impl<'a> Play<'a> {
         let ours = self.world.pods.0;
         let pods = self.names.iter().zip(&self.counts).enumerate().map(|(i, (name, counts))| {
             let pool = if i < ours { Pool::FreeThreaded } else { Pool::Standard };
-            (name.clone(), PodCounts { pool, young: false, counts: *counts })
+            (name.clone(), PodCounts::new(pool, false, *counts))
         });
         let mut cell = Cell::plain(ms(start), ms(self.at), pods.collect());
         cell.held = self.world.weight_at(start).1;

@@ -14,12 +14,13 @@ use axum::{
     routing::post,
 };
 use freethread_rollout::{
-    api::TargetLabels,
+    api::{Analysis, TargetLabels},
     observe::{
+        presets::{Chosen, LatencyPlan, MetricPlan},
         profiles::OperatorConfig,
         prometheus::{
-            HttpSource, MAX_SERIES, MetricSource, Point, QueryProblem, RawSeries, Scope, Window,
-            promql::Selector,
+            At, AttemptKey, HttpSource, MAX_SERIES, MetricSource, PodSamples, PodTarget, Point, Pool,
+            QueryProblem, RawSeries, Reader, Reading, Scope, Window, promql::Selector,
         },
     },
 };
@@ -286,4 +287,164 @@ async fn an_unknown_profile_names_the_known_ones() {
         .await
         .unwrap_err();
     assert_eq!(problem, QueryProblem::UnknownProfile { name: "prod".into(), known: "default".into() });
+}
+
+fn vector(rows: &str) -> String {
+    format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{rows}]}}}}"#)
+}
+
+/// The plan for a histogram `h` of seconds with a threshold of 300 ms.
+fn latency() -> MetricPlan {
+    let analysis: Analysis = serde_json::from_value(serde_json::json!({
+        "metrics": {"requests": {"name": "r"}, "latency": {"histogram": "h"}},
+        "latency": {"threshold": "300ms", "max": "1%"},
+    }))
+    .unwrap();
+    MetricPlan::of(&analysis).unwrap()
+}
+
+fn chosen(slow_over: f64, others: &[f64]) -> MetricPlan {
+    let plan = latency();
+    let chosen = Some(Chosen { slow_over, others: others.to_vec() });
+    MetricPlan { latency: plan.latency.map(|latency| LatencyPlan { chosen, ..latency }), ..plan }
+}
+
+/// A Prometheus that has `h` as a native histogram alone: this one over the last hour, and these samples of each pod.
+fn natively(hour: &'static str, samples: &'static str) -> impl Fn(&str) -> (u16, String) + Clone {
+    move |query| {
+        let answer = if query.contains("_bucket") {
+            vector("")
+        } else if query.starts_with("sum(increase(h{") {
+            vector(&format!(r#"{{"metric":{{}},"histogram":[1000,{hour}]}}"#))
+        } else if query.starts_with("count(h{") {
+            vector(r#"{"metric":{},"value":[1000,"2"]}"#)
+        } else if query.starts_with("h{") {
+            let row =
+                |pod| format!(r#"{{"metric":{{"__name__":"h","pod":"{pod}"}},"histograms":[{samples}]}}"#);
+            matrix(&[row("old"), row("new")].join(","))
+        } else {
+            matrix("")
+        };
+        (200, answer)
+    }
+}
+
+/// Schema 1: its boundaries are 0.25, 0.354, 0.5, 0.707 and 1 s; those of the next coarser one 0.25, 0.5 and 1 s.
+const HOUR: &str = r#"{"count":"1000","sum":"300","buckets":[[3,"-0.001","0.001","100"],[0,"0.25","0.3535533905932738","650"],
+    [0,"0.3535533905932738","0.5","200"],[0,"0.5","0.7071067811865476","40"],[0,"0.7071067811865476","1","10"]]}"#;
+
+/// The same, a fall in between, and NaN.
+const SAMPLES: &str = r#"[960,{"count":"10","sum":"3","buckets":[[0,"0.25","0.3535533905932738","6"],[0,"0.5","0.7071067811865476","4"]]}],
+    [970,{"count":"12","sum":"3","buckets":[[0,"0.25","0.3535533905932738","7"],[0,"0.5","0.7071067811865476","5"]]}],
+    [975,{"count":"NaN","sum":"NaN"}],[980,{"count":"3","sum":"1","buckets":[[0,"0.25","0.3535533905932738","3"]]}]"#;
+
+async fn read_latency(url: &str, plan: &MetricPlan) -> Reading {
+    let pods = [("old", Pool::Standard), ("new", Pool::FreeThreaded)].map(|(name, pool)| PodTarget {
+        name: name.into(),
+        pool,
+        started: 0,
+        counted_from: 0,
+    });
+    let reader = Reader::new(Arc::new(source(url, "")));
+    let key = AttemptKey { attempt: 1, since: 950_000 };
+    reader.read(&scope("r"), key, plan, &pods, 10_000, 1_000_000).await
+}
+
+fn points(samples: &PodSamples, at: At) -> Vec<(i64, f64)> {
+    let series = samples.series.iter().find(|series| series.at == at).unwrap();
+    series.points.iter().map(|point| (point.at / 1000, point.value)).collect()
+}
+
+#[tokio::test]
+async fn a_native_histogram_is_read_where_there_are_no_buckets() {
+    let (url, log) = serve(natively(HOUR, SAMPLES)).await;
+    let reading = read_latency(&url, &latency()).await.latency.unwrap();
+    let boundary = reading.boundary.unwrap();
+    assert!(boundary.native && (boundary.bucket - 0.5).abs() < 1e-12, "{boundary:?}");
+    let samples = reading.samples.unwrap();
+    assert_eq!(samples.len(), 2);
+    assert_eq!(points(&samples[1], At::Everywhere), [(960, 10.0), (970, 12.0), (980, 3.0)]);
+    assert_eq!(points(&samples[1], At::Threshold), [(960, 6.0), (970, 7.0), (980, 3.0)]);
+    let queries: Vec<String> = log.lock().unwrap().iter().map(|seen| seen.query.clone()).collect();
+    assert!(queries.iter().any(|query| query.starts_with("h{namespace=\"shop\"")), "{queries:?}");
+
+    let reader = Reader::new(Arc::new(source(&url, "")));
+    let plan = latency().latency.unwrap();
+    let window = Window { from: 0, to: 1_000_000 };
+    let pods = ["old".to_owned()];
+    let survey = reader.survey(&scope("r"), &plan, &pods, 10_000, window).await.unwrap().unwrap();
+    assert_eq!(survey.chosen, Chosen { slow_over: 0.5, others: vec![] });
+    assert_eq!(
+        survey.resolution,
+        "slow is over 500 ms, as no bucket ends at 300 ms: the boundaries next to it are 250 ms and 500 ms, and a slowdown under \
+         2 times can be missed between them"
+    );
+}
+
+#[tokio::test]
+async fn chosen_boundaries_of_a_native_histogram_survive_a_halved_resolution_or_say_so() {
+    let halved = r#"[960,{"count":"10","sum":"3","buckets":[[0,"0.25","0.5","6"],[0,"0.5","1","4"]]}],
+        [970,{"count":"12","sum":"3","buckets":[[0,"0.25","0.5","7"],[0,"0.5","1","5"]]}]"#;
+    let (url, _) = serve(natively(HOUR, halved)).await;
+    let reading =
+        read_latency(&url, &chosen(0.5, &[0.25, std::f64::consts::FRAC_1_SQRT_2])).await.latency.unwrap();
+    let samples = reading.samples.unwrap();
+    assert_eq!(points(&samples[0], At::Threshold), [(960, 6.0), (970, 7.0)]);
+    assert_eq!(points(&samples[0], At::Other(0)), [(960, 0.0), (970, 0.0)]);
+    assert!(samples[0].series.iter().all(|series| series.at != At::Other(1)), "it is cut by a bucket");
+    let reading = read_latency(&url, &chosen(0.353_553_390_593_273_8, &[])).await.latency.unwrap();
+    let problem = reading.samples.unwrap_err();
+    assert!(
+        !problem.is_outage()
+            && problem.to_string().contains("the resolution of the native histogram was reduced"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn custom_buckets_keep_their_boundaries() {
+    let hour = r#"{"count":"1000","sum":"300","buckets":[[0,"-Inf","0.1","700"],[0,"0.1","0.25","200"],[0,"0.25","0.5","90"],
+        [0,"0.5","1","8"],[0,"1","+Inf","2"]]}"#;
+    let samples = r#"[960,{"count":"10","sum":"3","buckets":[[0,"-Inf","0.1","7"],[0,"0.25","0.5","3"]]}],
+        [970,{"count":"20","sum":"3","buckets":[[0,"-Inf","0.1","14"],[0,"0.25","0.5","4"],[0,"1","+Inf","2"]]}]"#;
+    let (url, _) = serve(natively(hour, samples)).await;
+    let reader = Reader::new(Arc::new(source(&url, "")));
+    let window = Window { from: 0, to: 1_000_000 };
+    let plan = latency().latency.unwrap();
+    let survey =
+        reader.survey(&scope("r"), &plan, &["old".to_owned()], 10_000, window).await.unwrap().unwrap();
+    assert_eq!(survey.chosen, Chosen { slow_over: 0.5, others: vec![0.25, 1.0] });
+    let reading = read_latency(&url, &chosen(0.5, &[0.25])).await.latency.unwrap();
+    let read = reading.samples.unwrap();
+    assert_eq!(points(&read[1], At::Everywhere), [(960, 10.0), (970, 20.0)]);
+    assert_eq!(points(&read[1], At::Threshold), [(960, 10.0), (970, 18.0)]);
+    assert_eq!(points(&read[1], At::Other(0)), [(960, 7.0), (970, 14.0)]);
+}
+
+#[tokio::test]
+async fn the_shape_of_buckets_is_asked_for_with_their_number() {
+    let (url, log) = serve(|query| {
+        let row = |le: &str, value: &str| format!(r#"{{"metric":{{"le":"{le}"}},"value":[1000,"{value}"]}}"#);
+        let rows = if query.starts_with("count by (le)") {
+            [row("0.1", "3"), row("0.25", "3"), row("0.5", "3"), row("+Inf", "3")]
+        } else {
+            [row("0.1", "790.2"), row("0.25", "951"), row("0.5", "999.5"), row("+Inf", "1000.7")]
+        };
+        (200, vector(&rows.join(",")))
+    })
+    .await;
+    let reader = Reader::new(Arc::new(source(&url, "")));
+    let plan = latency().latency.unwrap();
+    let window = Window { from: 1_000_000 - 600_000, to: 1_000_000 };
+    let survey =
+        reader.survey(&scope("r"), &plan, &["old".to_owned()], 10_000, window).await.unwrap().unwrap();
+    assert_eq!(survey.chosen, Chosen { slow_over: 0.5, others: vec![0.1, 0.25] });
+    let queries: Vec<String> = log.lock().unwrap().iter().map(|seen| seen.query.clone()).collect();
+    assert_eq!(
+        queries,
+        [
+            "count by (le) (h_bucket{namespace=\"shop\",pod=~\"^(?:old)$\"})",
+            "sum by (le) (increase(h_bucket{namespace=\"shop\",pod=~\"^(?:old)$\"}[600s]))"
+        ]
+    );
 }

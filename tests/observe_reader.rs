@@ -90,12 +90,24 @@ impl MetricSource for Recording {
         std::future::ready(Ok(found.collect())).boxed()
     }
 
+    fn histograms<'a>(
+        &'a self,
+        _: &'a Scope,
+        _: &'a Selector,
+        _: &'a [String],
+        _: Window,
+        _: &'a [f64],
+    ) -> BoxFuture<'a, Result<Vec<RawSeries>, QueryProblem>> {
+        std::future::ready(Ok(Vec::new())).boxed()
+    }
+
     fn shape<'a>(
         &'a self,
         _: &'a Scope,
         buckets: &'a Selector,
         pods: &'a [String],
         window: Window,
+        _: f64,
     ) -> BoxFuture<'a, Result<Shape, QueryProblem>> {
         let mut below: BTreeMap<String, f64> = BTreeMap::new();
         let found = self.matching(buckets, pods);
@@ -106,7 +118,7 @@ impl MetricSource for Recording {
             *below.entry(series.labels["le"].clone()).or_default() += more;
         }
         let sets = found.len() / below.len().max(1);
-        std::future::ready(Ok(Shape { sets, below: below.into_iter().collect() })).boxed()
+        std::future::ready(Ok(Shape { sets, below: below.into_iter().collect(), native: false })).boxed()
     }
 }
 

@@ -50,7 +50,7 @@ pub struct Counter {
     pub matchers: Vec<Matcher>,
 }
 
-/// A classic histogram by its base name (without `_bucket`).
+/// A histogram by its base name (without `_bucket`): classic, or native where there are no buckets of that name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Histogram {

@@ -219,7 +219,7 @@ impl Attempt {
         if let Some((_, term)) = terms().find(|(_, term)| term.held.is_some()) {
             return Verdict::SharedIncident(self.evidence(spec, Some(term), term.held.unwrap_or_default()));
         }
-        let term = foremost_term(terms().map(|(_, term)| term));
+        let term = foremost_term(&terms().map(|(_, term)| term));
         let span = metric.step.span(term.map_or(0, |term| term.boundary));
         let evidence = self.evidence(spec, term, span);
         let evidence =
@@ -358,7 +358,7 @@ impl Step {
 
 /// The term of a metric that its sentence is about: of the comparison or the objective, whichever has more evidence, and of a
 /// comparison at several boundaries the one with the most, unless none of them has moved.
-fn foremost_term<'a>(terms: impl Iterator<Item = &'a Term> + Clone) -> Option<&'a Term> {
+fn foremost_term<'a>(terms: &(impl Iterator<Item = &'a Term> + Clone)) -> Option<&'a Term> {
     let compared = || terms.clone().filter(|term| term.objective().is_none());
     let promised = terms.clone().find(|term| term.objective().is_some());
     let together = log_sum_exp(compared().map(Term::ln_term));

@@ -43,27 +43,27 @@ pub const OTHERS: usize = 7;
 
 /// Requests slower than each of the other boundaries, where that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Slower([f64; OTHERS]);
+pub struct Slower([Option<f64>; OTHERS]);
 
 impl Slower {
     /// Nothing is known: of errors, and of a pod without those buckets.
-    pub const UNKNOWN: Self = Self([-1.0; OTHERS]);
+    pub const UNKNOWN: Self = Self([None; OTHERS]);
 
-    /// Of `n` requests; what is NaN is not known.
-    pub fn of(n: f64, slower: [f64; OTHERS]) -> Self {
-        Self(slower.map(|k| if k.is_nan() { -1.0 } else { Counts::new(n, k).k }))
+    /// Of `n` requests, where it is known.
+    pub fn of(n: f64, slower: [Option<f64>; OTHERS]) -> Self {
+        Self(slower.map(|k| k.map(|k| Counts::new(n, k).k)))
     }
 
     /// Slower than the boundary of that index.
     pub fn get(&self, other: usize) -> Option<f64> {
-        self.0.get(other).copied().filter(|k| *k >= 0.0)
+        self.0.get(other).copied().flatten()
     }
 }
 
 impl std::ops::AddAssign for Slower {
     fn add_assign(&mut self, more: Self) {
         for (k, more) in self.0.iter_mut().zip(more.0) {
-            *k = if *k < 0.0 || more < 0.0 { -1.0 } else { *k + more };
+            *k = k.zip(more).map(|(k, more)| k + more);
         }
     }
 }
@@ -99,17 +99,17 @@ pub(super) struct Total {
     pub(super) n: f64,
     /// Bad requests.
     pub(super) k: f64,
-    /// Those at the other boundaries; NaN from the first scrape on that does not tell.
-    pub(super) slower: [f64; OTHERS],
+    /// Those at the other boundaries; nothing from the first scrape on that does not tell.
+    pub(super) slower: [Option<f64>; OTHERS],
 }
 
 /// Differences the scrapes of one pod.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Counter {
     last: BTreeMap<String, Last>,
     n: f64,
     k: f64,
-    slower: [f64; OTHERS],
+    slower: [Option<f64>; OTHERS],
     previous: Option<i64>,
     processes: Processes,
 }
@@ -142,9 +142,9 @@ impl Others {
     }
 
     /// A request without its bucket would be a slow one: from then on nothing is known at that boundary.
-    fn add_to(&self, slower: &mut [f64; OTHERS]) {
+    fn add_to(&self, slower: &mut [Option<f64>; OTHERS]) {
         for ((slower, more), buckets) in slower.iter_mut().zip(self.more).zip(self.buckets) {
-            *slower += if buckets == self.all { more } else { f64::NAN };
+            *slower = slower.filter(|_| buckets == self.all).map(|slower| slower + more);
         }
     }
 }
@@ -159,7 +159,14 @@ struct Last {
 impl Counter {
     /// For a pod whose counters are known to have been 0 at `zero_at` (ms), or whose first scrape is only something to start from.
     pub(super) fn new(zero_at: Option<i64>) -> Self {
-        Self { previous: zero_at, ..Self::default() }
+        Self {
+            last: BTreeMap::new(),
+            n: 0.0,
+            k: 0.0,
+            slower: [Some(0.0); OTHERS],
+            previous: zero_at,
+            processes: Processes::default(),
+        }
     }
 
     /// Nothing is known of this pod yet.
@@ -208,7 +215,10 @@ impl Counter {
             others.add(now, moved);
             self.last.insert(id.clone(), Last { value: now.value, present: true });
         }
-        others.add_to(&mut self.slower);
+        // A pod that says only that its process lives says nothing of buckets.
+        if !scrape.values.is_empty() {
+            others.add_to(&mut self.slower);
+        }
         self.previous = Some(at);
         Total { at, n: self.n, k: self.k, slower: self.slower }
     }

@@ -125,7 +125,7 @@ mod tests {
             History { metric: "latency".into(), boundaries: Some(boundaries), ..history.clone() }.status();
         let text = serde_json::to_string(&latency).unwrap();
         assert_eq!(serde_json::from_str::<BaselineStatus>(&text).unwrap(), latency, "{text}");
-        let metric = spec.clone().with_baseline(&[latency.clone()]).metrics.remove(1);
+        let metric = spec.clone().with_baseline(std::slice::from_ref(&latency)).metrics.remove(1);
         assert_eq!(metric.slow_over, Some(0.5));
         assert_eq!(metric.others[0], OtherBoundary { over: 0.1, noise: slow.noise });
         assert_eq!(metric.others[1].over.to_bits(), 0.297_301_778_750_680_26_f64.to_bits(), "every digit");

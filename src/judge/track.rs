@@ -88,7 +88,7 @@ impl Track {
         if let Some(zero_at) = self.zero_at.take() {
             // A container clock ahead of Prometheus' must not turn time around.
             let zero_at = zero_at.min(at - 1);
-            self.totals.push_back(Total { at: zero_at, n: 0.0, k: 0.0, slower: [0.0; OTHERS] });
+            self.totals.push_back(Total { at: zero_at, n: 0.0, k: 0.0, slower: [Some(0.0); OTHERS] });
             self.base = Base::At(zero_at);
         }
         let total = self.counter.push(at, &scrape);
@@ -129,7 +129,7 @@ impl Track {
         let (from, to) = (self.total_at(start), self.total_at(end));
         let mut slower = to.slower;
         for (slower, from) in slower.iter_mut().zip(from.slower) {
-            *slower -= from;
+            *slower = slower.zip(from).map(|(to, from)| to - from);
         }
         let counts = Counts::new(to.n - from.n, to.k - from.k);
         (counts, Slower::of(counts.n, slower))
@@ -144,13 +144,13 @@ impl Track {
                 let between = |from: f64, to: f64| from + (to - from) * part;
                 let mut slower = total.slower;
                 for (to, from) in slower.iter_mut().zip(from.slower) {
-                    *to = between(from, *to);
+                    *to = to.zip(from).map(|(to, from)| between(from, to));
                 }
                 return Total { at, n: between(from.n, total.n), k: between(from.k, total.k), slower };
             }
             before = Some(total);
         }
-        before.copied().unwrap_or(Total { at, n: 0.0, k: 0.0, slower: [0.0; OTHERS] })
+        before.copied().unwrap_or(Total { at, n: 0.0, k: 0.0, slower: [Some(0.0); OTHERS] })
     }
 
     /// Young at `at`: still warming up.

@@ -31,8 +31,10 @@ pub(super) struct HistoryReader {
     /// The attempt that is being read.
     key: Option<AttemptKey>,
     metrics: Vec<Past>,
-    /// The boundaries of the latency histogram, once it has been looked at.
-    survey: Option<Option<Survey>>,
+    /// The latency histogram has been looked at.
+    surveyed: bool,
+    /// Its boundaries, if there is one.
+    survey: Option<Survey>,
     failed: u32,
     learnt: Vec<History>,
 }
@@ -51,6 +53,7 @@ impl HistoryReader {
             reader: Reader::new(source),
             key: None,
             metrics: Vec::new(),
+            surveyed: false,
             survey: None,
             failed: 0,
             learnt: Vec::new(),
@@ -81,7 +84,7 @@ impl HistoryReader {
                 cells: Vec::new(),
             };
             self.metrics = spec.metrics.iter().map(empty).collect();
-            (self.key, self.failed, self.survey) = (Some(key), 0, None);
+            (self.key, self.failed, self.surveyed, self.survey) = (Some(key), 0, false, None);
             self.learnt.clear();
             self.reader.forget(&scope.rollout);
         }
@@ -120,16 +123,17 @@ impl HistoryReader {
     ) -> Option<MetricPlan> {
         let mut plan = plan.clone();
         let Some(latency) = &mut plan.latency else { return Some(plan) };
-        if self.survey.is_none() {
+        if !self.surveyed {
             let names: Vec<String> = standard.iter().map(|pod| pod.name.clone()).collect();
             self.survey = match self.reader.survey(scope, latency, &names, scrape, window).await {
-                Ok(survey) => Some(survey),
+                Ok(survey) => survey,
                 Err(problem) if problem.is_outage() => return None,
                 // The threshold alone is compared, as it was found.
-                Err(_) => Some(None),
+                Err(_) => None,
             };
+            self.surveyed = true;
         }
-        latency.chosen = self.survey.as_ref().and_then(Option::as_ref).map(|survey| survey.chosen.clone());
+        latency.chosen = self.survey.as_ref().map(|survey| survey.chosen.clone());
         Some(plan)
     }
 
@@ -148,7 +152,7 @@ impl HistoryReader {
 
     fn end(&mut self, problem: Option<&str>) -> Vec<History> {
         let all = std::mem::take(&mut self.metrics).into_iter();
-        let survey = self.survey.take().flatten();
+        let survey = self.survey.take();
         let history = |Past { name, kind, cells, .. }: Past| {
             let cells = if problem.is_some() { Vec::new() } else { cells };
             let survey = survey.as_ref().filter(|_| kind == MetricKind::Latency);

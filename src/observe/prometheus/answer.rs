@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Point, RawSeries};
+use super::{
+    Point, RawSeries,
+    native::{self, Histogram, Native},
+};
 
 #[derive(Deserialize)]
 struct Envelope {
@@ -23,7 +26,7 @@ struct Data {
     result: Vec<Row>,
 }
 
-/// `values` of a matrix. A series of native histograms has `histograms` instead, and is left out.
+/// `values` of a matrix; a series of native histograms has `histograms` instead, or as well.
 #[derive(Deserialize)]
 struct Row {
     #[serde(default)]
@@ -32,6 +35,9 @@ struct Row {
     values: Vec<(f64, String)>,
     /// Of a vector.
     value: Option<(f64, String)>,
+    #[serde(default)]
+    histograms: Vec<(f64, Native)>,
+    histogram: Option<(f64, Native)>,
 }
 
 /// An error as Prometheus words it.
@@ -72,6 +78,27 @@ pub(super) fn matrix(body: &[u8]) -> Result<Vec<RawSeries>, String> {
     Ok(series.collect())
 }
 
+/// Native histograms in a matrix, as buckets of those boundaries.
+pub(super) fn histograms(body: &[u8], edges: &[f64]) -> Result<Vec<RawSeries>, String> {
+    let series = rows(body, "matrix")?.into_iter().flat_map(|mut row| {
+        row.metric.remove("__name__");
+        native::buckets(&row.metric, &row.histograms, edges)
+    });
+    Ok(series.collect())
+}
+
+/// The native histograms in a vector.
+pub(super) fn histogram(body: &[u8]) -> Result<Vec<Histogram>, String> {
+    let of = |row: Row| row.histogram.and_then(|(_, native)| Histogram::of(&native));
+    Ok(rows(body, "vector")?.into_iter().filter_map(of).collect())
+}
+
+/// The single number in a vector; 0 without one.
+pub(super) fn number(body: &[u8]) -> Result<f64, String> {
+    let numbers = rows(body, "vector")?.into_iter().filter_map(|row| row.value?.1.parse::<f64>().ok());
+    Ok(numbers.filter(|number| number.is_finite()).sum())
+}
+
 /// The values of one label in a vector.
 pub(super) fn label_values(body: &[u8], label: &str) -> Result<Vec<String>, String> {
     let values = rows(body, "vector")?.into_iter().filter_map(|mut row| row.metric.remove(label));
@@ -89,12 +116,17 @@ pub(super) fn by_label(body: &[u8], label: &str) -> Result<Vec<(String, f64)>, S
 
 fn point(at: f64, value: &str) -> Option<Point> {
     let value: f64 = value.parse().ok()?;
-    let millis = (at * 1000.0).round();
-    if !value.is_finite() || value < 0.0 || !(0.0..9.0e15).contains(&millis) {
+    if !value.is_finite() || value < 0.0 {
         return None;
     }
+    Some(Point { at: instant(at)?, value })
+}
+
+/// A time in milliseconds since the epoch.
+pub(super) fn instant(at: f64) -> Option<i64> {
+    let millis = (at * 1000.0).round();
     #[expect(clippy::cast_possible_truncation, reason = "checked: within 2^53")]
-    Some(Point { at: millis as i64, value })
+    (0.0..9.0e15).contains(&millis).then_some(millis as i64)
 }
 
 /// In order of time, one sample per time.

@@ -16,6 +16,8 @@ pub struct Shape {
     pub sets: usize,
     /// Boundaries as the series write them, and about how many requests were at most as slow.
     pub below: Vec<(String, f64)>,
+    /// It is a native histogram.
+    pub native: bool,
 }
 
 /// What is to be compared.
@@ -120,7 +122,7 @@ mod tests {
     fn shape(below: &[(&str, f64)]) -> Shape {
         let all = [("+Inf", 1000.0)];
         let below = below.iter().chain(&all).map(|(le, below)| ((*le).to_owned(), *below));
-        Shape { sets: 1, below: below.collect() }
+        Shape { sets: 1, below: below.collect(), native: false }
     }
 
     #[test]
@@ -139,7 +141,7 @@ mod tests {
         assert_eq!(chosen("300ms"), Chosen { slow_over: 0.5, others: vec![0.1, 0.25] });
         assert_eq!(chosen("1s"), Chosen { slow_over: 1.0, others: vec![0.1, 0.25, 0.5] });
         assert_eq!(shape.survey(&plan("2s", "seconds"), 7), None);
-        let quiet = Shape { below: vec![("0.5".into(), 0.0), ("+Inf".into(), 0.0)], sets: 1 };
+        let quiet = Shape { below: vec![("0.5".into(), 0.0), ("+Inf".into(), 0.0)], sets: 1, native: false };
         let chosen = quiet.survey(&plan("300ms", "seconds"), 7).unwrap().chosen;
         assert_eq!(chosen, Chosen { slow_over: 0.5, others: vec![] });
     }

@@ -11,7 +11,9 @@ use tokio::{
 use super::{
     MetricSource, QueryProblem, RawSeries, Scope, Shape, Window, answer,
     circuit::{Circuit, Owner},
+    convert::same,
     credentials::Keys,
+    native::{self, Histogram},
     problem::{clip, shown},
     promql::{Selector, range},
 };
@@ -133,6 +135,7 @@ impl HttpSource {
         selector: &Selector,
         pods: &[String],
         window: Window,
+        read: impl Fn(&[u8]) -> Result<Vec<RawSeries>, String>,
     ) -> Result<Vec<RawSeries>, QueryProblem> {
         let mut merged: BTreeMap<BTreeMap<String, String>, Vec<super::Point>> = BTreeMap::new();
         let mut kept = 0;
@@ -147,7 +150,7 @@ impl HttpSource {
                     what,
                     advice: advice.to_owned(),
                 };
-                let Ok(series) = self.ask(scope, selector, &query, piece.to, answer::matrix).await? else {
+                let Ok(series) = self.ask(scope, selector, &query, piece.to, &read).await? else {
                     let Some(halves) = halves(piece) else {
                         let what = format!("over {} MiB for one minute", MAX_BODY >> 20);
                         return Err(too_large(
@@ -225,6 +228,7 @@ impl HttpSource {
         buckets: &Selector,
         pods: &[String],
         window: Window,
+        wanted: f64,
     ) -> Result<Shape, QueryProblem> {
         let mut below: BTreeMap<String, f64> = BTreeMap::new();
         let mut sets: BTreeMap<String, f64> = BTreeMap::new();
@@ -241,6 +245,9 @@ impl HttpSource {
                 *below.entry(le).or_default() += count;
             }
         }
+        if sets.is_empty() {
+            return self.native_shape(scope, &buckets.native(), pods, window, wanted).await;
+        }
         let most = sets.values().copied().fold(0.0, f64::max);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of series")]
         let most = most as usize;
@@ -249,7 +256,37 @@ impl HttpSource {
             let count = below.get(&le).copied().unwrap_or_default();
             (le, count)
         });
-        Ok(Shape { sets: most, below: below.collect() })
+        Ok(Shape { sets: most, below: below.collect(), native: false })
+    }
+
+    async fn native_shape(
+        &self,
+        scope: &Scope,
+        histogram: &Selector,
+        pods: &[String],
+        window: Window,
+        wanted: f64,
+    ) -> Result<Shape, QueryProblem> {
+        let (mut sets, mut found) = (0.0, Vec::new());
+        for pods in pods.chunks(MAX_PODS_PER_QUERY) {
+            let instant = histogram.render(&scope.labels, &scope.namespace, pods);
+            let query = format!("sum(increase({instant}{}))", range(window.to - window.from));
+            found.extend(self.short(scope, histogram, &query, window.to, answer::histogram).await?);
+            let query = format!("count({instant})");
+            sets += self.short(scope, histogram, &query, window.to, answer::number).await?;
+        }
+        if found.is_empty() {
+            return Ok(Shape::default());
+        }
+        let mut edges: Vec<f64> = found.iter().flat_map(|histogram| histogram.edges(wanted)).collect();
+        edges.sort_by(f64::total_cmp);
+        edges.dedup_by(|a, b| same(*a, *b));
+        let below = |edge: f64| found.iter().map(|histogram| histogram.below(edge)).sum::<Option<f64>>();
+        let below = edges.into_iter().filter_map(|edge| Some((native::label(edge), below(edge)?)));
+        let all = ("+Inf".to_owned(), found.iter().map(Histogram::all).sum());
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of series")]
+        let sets = sets as usize;
+        Ok(Shape { sets, below: below.chain([all]).collect(), native: true })
     }
 }
 
@@ -262,7 +299,7 @@ impl MetricSource for HttpSource {
         window: Window,
     ) -> BoxFuture<'a, Result<Vec<RawSeries>, QueryProblem>> {
         async move {
-            let result = self.all_samples(scope, selector, pods, window).await;
+            let result = self.all_samples(scope, selector, pods, window, answer::matrix).await;
             if let Err(problem @ QueryProblem::TooLarge { .. }) = &result
                 && let Ok(endpoint) = self.endpoint(&scope.profile)
             {
@@ -292,8 +329,21 @@ impl MetricSource for HttpSource {
         buckets: &'a Selector,
         pods: &'a [String],
         window: Window,
+        wanted: f64,
     ) -> BoxFuture<'a, Result<Shape, QueryProblem>> {
-        self.shape_of(scope, buckets, pods, window).boxed()
+        self.shape_of(scope, buckets, pods, window, wanted).boxed()
+    }
+
+    fn histograms<'a>(
+        &'a self,
+        scope: &'a Scope,
+        histogram: &'a Selector,
+        pods: &'a [String],
+        window: Window,
+        edges: &'a [f64],
+    ) -> BoxFuture<'a, Result<Vec<RawSeries>, QueryProblem>> {
+        let read = move |body: &[u8]| answer::histograms(body, edges);
+        async move { self.all_samples(scope, histogram, pods, window, read).await }.boxed()
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Boundary {
     pub le: Vec<String>,
     /// Other boundaries at which the pools are compared, in the judge's order.
     pub others: Vec<Edge>,
+    /// They are those of a native histogram.
+    pub native: bool,
 }
 
 /// A boundary of a histogram.
@@ -68,7 +70,7 @@ pub fn boundary(les: &[String], wanted: f64) -> Option<Boundary> {
     let fits = |value: &f64| *value >= wanted || same(*value, wanted);
     let bucket = les.iter().filter_map(|le| boundary_of(le)).filter(fits).min_by(f64::total_cmp)?;
     let Edge { le, .. } = Edge::of(les, bucket);
-    Some(Boundary { bucket, wanted, le, others: Vec::new() })
+    Some(Boundary { bucket, wanted, le, others: Vec::new(), native: false })
 }
 
 /// The boundaries that were chosen for an attempt. `None` if the one for the threshold is not among `common`; others are looked for in
@@ -82,7 +84,7 @@ pub fn fixed_boundary(
     let unit = plan.per_second();
     let Edge { at, le } = Edge::of(common, chosen.slow_over * unit);
     let others = chosen.others.iter().map(|at| Edge::of(all, at * unit)).collect();
-    (!le.is_empty()).then_some(Boundary { bucket: at, wanted: plan.wanted(), le, others })
+    (!le.is_empty()).then_some(Boundary { bucket: at, wanted: plan.wanted(), le, others, native: false })
 }
 
 /// Series of the pods that are asked about, each counted once, by pod.
@@ -250,6 +252,18 @@ pub fn error_samples(
         }
     }
     assemble(counted, &requests.instances, process_starts, pods, labels)
+}
+
+/// The boundaries for a native histogram.
+pub fn native_boundary(plan: &LatencyPlan, chosen: &Chosen) -> Boundary {
+    let edge = |at: &f64| Edge { at: at * plan.per_second(), le: Vec::new() };
+    Boundary {
+        bucket: chosen.slow_over * plan.per_second(),
+        wanted: plan.wanted(),
+        le: Vec::new(),
+        others: chosen.others.iter().map(edge).collect(),
+        native: true,
+    }
 }
 
 /// The buckets of one label set.

@@ -9,6 +9,7 @@ mod circuit;
 mod client;
 mod convert;
 mod credentials;
+mod native;
 mod problem;
 pub mod promql;
 mod reader;
@@ -80,12 +81,25 @@ pub trait MetricSource: Send + Sync {
         at: i64,
     ) -> BoxFuture<'a, Result<Vec<String>, QueryProblem>>;
 
+    /// Native histograms of these pods within the window as buckets: a series per boundary, and one of all, each with a label `le`. Where a
+    /// sample's own buckets lie across a boundary it has no value there.
+    fn histograms<'a>(
+        &'a self,
+        scope: &'a Scope,
+        histogram: &'a Selector,
+        pods: &'a [String],
+        window: Window,
+        edges: &'a [f64],
+    ) -> BoxFuture<'a, Result<Vec<RawSeries>, QueryProblem>>;
+
     /// About how many requests the buckets of a histogram held in a window. Good enough to choose boundaries by, and never counted.
+    /// Without buckets of that name it is looked for as a native histogram, with boundaries up to the one at or above `wanted`.
     fn shape<'a>(
         &'a self,
         scope: &'a Scope,
         buckets: &'a Selector,
         pods: &'a [String],
         window: Window,
+        wanted: f64,
     ) -> BoxFuture<'a, Result<Shape, QueryProblem>>;
 }

@@ -91,6 +91,13 @@ impl Selector {
         out
     }
 
+    /// The native histogram of which this would select the buckets.
+    #[must_use]
+    pub fn native(&self) -> Self {
+        let name = self.name.strip_suffix("_bucket").unwrap_or(&self.name).to_owned();
+        Self { name, matchers: self.matchers.clone() }
+    }
+
     /// The same selector with one more condition: `label` is one of `values`.
     #[must_use]
     pub fn with_one_of(&self, label: &str, values: &[String]) -> Self {

@@ -8,7 +8,10 @@ use std::{
 use super::{
     Boundary, MetricSource, PodSamples, Pool, QueryProblem, RawSeries, Scope, Survey, Window,
     client::{MAX_POINTS, MAX_SERIES},
-    convert::{RawFailures, boundary, error_samples, fixed_boundary, latency_samples},
+    convert::{
+        RawFailures, boundary, error_samples, fixed_boundary, is_infinite, latency_samples, native_boundary,
+        same,
+    },
     problem::shown,
     promql::Selector,
 };
@@ -194,7 +197,7 @@ impl Reader {
         if pods.is_empty() {
             return Ok(None);
         }
-        let shape = self.source.shape(scope, &plan.buckets, pods, window).await?;
+        let shape = self.source.shape(scope, &plan.buckets, pods, window, plan.wanted()).await?;
         // Every boundary is another series to read: of many label sets fewer are compared, well under what one answer may hold.
         let scrapes = usize::try_from((window.to - window.from) / scrape.max(1)).unwrap_or(usize::MAX).max(1);
         let series = (MAX_POINTS / 2 / scrapes).min(MAX_SERIES / 4);
@@ -252,9 +255,86 @@ impl Reader {
             Some(boundary) => boundary.clone(),
             None => self.choose(pass, plan, frozen, window.to).await?,
         };
+        if chosen.native {
+            return Ok((self.native(pass, plan, &chosen, window).await?, chosen));
+        }
         let others = chosen.others.iter().flat_map(|other| &other.le).cloned();
         let le: Vec<String> = chosen.le.iter().cloned().chain(others).chain(["+Inf".into()]).collect();
         Ok((self.counters(pass, &plan.buckets.with_one_of("le", &le), window).await?, chosen))
+    }
+
+    /// A native histogram's samples as buckets.
+    async fn native(
+        &self,
+        pass: &Pass<'_>,
+        plan: &LatencyPlan,
+        boundary: &Boundary,
+        window: Window,
+    ) -> Result<Vec<RawSeries>, QueryProblem> {
+        let histogram = plan.buckets.native();
+        let edges: Vec<f64> =
+            [boundary.bucket].into_iter().chain(boundary.others.iter().map(|other| other.at)).collect();
+        let series = if pass.names.is_empty() {
+            Vec::new()
+        } else {
+            self.source.histograms(pass.scope, &histogram, &pass.names, window, &edges).await?
+        };
+        if series.is_empty() && !pass.names.is_empty() {
+            return Err(empty(pass, &histogram));
+        }
+        // Where no sample of a pool can tell any more what is slow, that is the reason, and not that there are no samples.
+        for pool in [Pool::Standard, Pool::FreeThreaded] {
+            let of_pool = |series: &&RawSeries| {
+                let pod = series.labels.get(&pass.scope.labels.pod);
+                pass.pods.iter().any(|known| known.pool == pool && Some(&known.name) == pod)
+            };
+            let last = |wanted: &dyn Fn(&str) -> bool| {
+                let found = series.iter().filter(of_pool);
+                let found = found.filter(|s| s.labels.get("le").is_some_and(|le| wanted(le)));
+                found.filter_map(|s| s.points.last()).map(|point| point.at).max()
+            };
+            let slow = |le: &str| le.parse().is_ok_and(|at: f64| same(at, boundary.bucket));
+            if last(&is_infinite) > last(&slow) {
+                return Err(QueryProblem::LostBucket {
+                    query: histogram.name,
+                    wanted: boundary.bucket,
+                    known: "wider ones, as the resolution of the native histogram was reduced".into(),
+                });
+            }
+        }
+        Ok(series)
+    }
+
+    async fn choose_native(
+        &self,
+        pass: &Pass<'_>,
+        plan: &LatencyPlan,
+        at: i64,
+    ) -> Result<Boundary, QueryProblem> {
+        let none = || empty(pass, &plan.buckets);
+        if pass.names.is_empty() {
+            return Err(none());
+        }
+        let window = Window { from: at.saturating_sub(LONGEST_READ_MS), to: at };
+        let shape = self.source.shape(pass.scope, &plan.buckets, &pass.names, window, plan.wanted()).await?;
+        if !shape.native {
+            return Err(none());
+        }
+        if let Some(chosen) = &plan.chosen {
+            return Ok(native_boundary(plan, chosen));
+        }
+        let edges: Vec<String> =
+            shape.below.iter().map(|(le, _)| le.clone()).filter(|le| !is_infinite(le)).collect();
+        match shape.survey(plan, 0) {
+            Some(found) => Ok(native_boundary(plan, &found.chosen)),
+            // Nothing was measured yet.
+            None if edges.is_empty() => Err(none()),
+            None => Err(QueryProblem::NoBucket {
+                query: plan.buckets.native().name,
+                wanted: plan.wanted(),
+                known: shown(edges.join(", ")),
+            }),
+        }
     }
 
     /// The boundary that both pools have. It is frozen for the attempt once both have been seen.
@@ -277,7 +357,11 @@ impl Reader {
                 pools.push(les);
             }
         }
-        let Some(mut known) = pools.pop() else { return Err(empty(pass, &plan.buckets)) };
+        let Some(mut known) = pools.pop() else {
+            let chosen = self.choose_native(pass, plan, at).await?;
+            *frozen = Some(chosen.clone());
+            return Ok(chosen);
+        };
         let complete = pools.len() == 1;
         let all: Vec<String> = pools.iter().chain([&known]).flatten().cloned().collect();
         known.retain(|le| pools.iter().all(|other| other.contains(le)));

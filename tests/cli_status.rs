@@ -46,7 +46,9 @@ fn golden(file: &str, text: &str) {
 
 #[test]
 fn screens() {
-    for name in ["new", "progressing", "approval", "rolled-back", "hybrid", "failed", "deleting"] {
+    for name in
+        ["new", "progressing", "approval", "rolled-back", "hybrid", "no-benefit", "failed", "deleting"]
+    {
         golden(&format!("{name}.txt"), &render(&seen(name), Style::Plain));
     }
 }

@@ -2,6 +2,8 @@
 //! edits, crashes and clock steps; and what each guard is for: without any one of them a law is broken.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+#[path = "laws/benefit.rs"]
+mod benefit;
 #[path = "laws/changes.rs"]
 mod changes;
 #[path = "laws/chaos.rs"]
@@ -83,6 +85,9 @@ fn history(guards: Guards, seed: u64, explored: &mut Explored) {
         chaos::pace_by_evidence(&mut world.spec);
         let all = [OnInconclusive::Pause, OnInconclusive::Advance, OnInconclusive::RollBack];
         world.spec.analysis.on_inconclusive = world.random.pick(&all);
+    }
+    if world.random.percent(40) {
+        chaos::ask_for_benefit(&mut world);
     }
     for pass in 0..PASSES {
         if world.random.percent(storm) {
@@ -211,6 +216,8 @@ fn the_histories_have_seen_everything() {
         "Paused/PoolDeleted",
         "Paused/PoolContested",
         "Hybrid/Completed",
+        "Hybrid/NoBenefit",
+        "NoBenefit/NoBenefit",
         "RolledBack/ErrorRate",
         "RolledBack/GilEnabled",
         "RolledBack/BlindTooLong",

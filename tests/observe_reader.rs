@@ -9,10 +9,10 @@ use std::{
 use freethread_rollout::{
     api::{Analysis, TargetLabels},
     observe::{
-        presets::{Chosen, MetricPlan},
+        presets::{BenefitPlan, Chosen, MetricPlan},
         prometheus::{
-            At, AttemptKey, MetricSource, PodSamples, PodTarget, Point, Pool, QueryProblem, RawSeries,
-            Reader, Scope, Shape, Window, promql::Selector,
+            At, AttemptKey, CpuReader, MetricSource, PodSamples, PodTarget, Point, Pool, QueryProblem,
+            RawSeries, Reader, Scope, Shape, Window, promql::Selector,
         },
     },
 };
@@ -404,4 +404,69 @@ fn the_boundary_is_the_next_one_above_and_never_infinity() {
     let found = boundary(&les(&["0.1", "1.0", "1", "5"]), 0.3).unwrap();
     assert!(!found.is_exact() && found.le == ["1.0", "1"]);
     assert_eq!(boundary(&les(&["0.1", "+Inf", "x"]), 0.3), None);
+}
+
+fn benefit(json: serde_json::Value) -> BenefitPlan {
+    let analysis: Analysis = serde_json::from_value(
+        serde_json::json!({"preset": "fastapi-instrumentator", "errorRate": {"max": "1%"}}),
+    )
+    .unwrap();
+    BenefitPlan::of(&analysis, &serde_json::from_value(json).unwrap()).unwrap()
+}
+
+async fn cpu(recording: &Arc<Recording>, plan: &BenefitPlan) -> Result<Vec<PodSamples>, QueryProblem> {
+    let mut reader = CpuReader::new(recording.clone());
+    let reading = reader.read(&scope(), plan, &pods(), SCRAPE, 1_000_000, 1_020_000).await;
+    assert!(reading.caught_up);
+    reading.samples
+}
+
+#[tokio::test]
+async fn cpu_seconds_are_those_of_the_process_that_answers() {
+    let recording = fastapi();
+    let missing = cpu(&recording, &benefit(json!({}))).await.unwrap_err();
+    assert!(matches!(missing, QueryProblem::Empty { .. }), "{missing}");
+    for pod in ["old", "new"] {
+        for instance in [pod, "sidecar"] {
+            let labels = [("pod", pod), ("instance", instance), ("job", "a")];
+            recording.add("process_cpu_seconds_total", &labels, &[(1000, 3.0), (1010, 4.0)]);
+        }
+    }
+    let samples = cpu(&recording, &benefit(json!({}))).await.unwrap();
+    // The failed requests are requests as well; one CPU counter, not the sidecar's.
+    assert_eq!(coefficients(of(&samples, "new")), [(1.0, 0.0, 2), (1.0, 0.0, 1), (1.0, 1.0, 2)]);
+}
+
+#[tokio::test]
+async fn cpu_seconds_may_be_counted_from_outside_but_of_both_pools() {
+    let recording = fastapi();
+    let plan = benefit(json!({"cpu": {"name": "container_cpu_usage_seconds_total"}}));
+    let counted = |pod| {
+        let labels = [("pod", pod), ("instance", "node-1"), ("job", "kubelet"), ("container", "app")];
+        recording.add("container_cpu_usage_seconds_total", &labels, &[(1003, 3.0), (1013, 4.0)]);
+    };
+    counted("new");
+    let one_pool = cpu(&recording, &plan).await.unwrap_err().to_string();
+    assert!(one_pool.contains("old") && !one_pool.contains("new"), "{one_pool}");
+    counted("old");
+    let samples = cpu(&recording, &plan).await.unwrap();
+    assert_eq!(coefficients(of(&samples, "new")), [(1.0, 0.0, 2), (1.0, 0.0, 1), (1.0, 1.0, 2)]);
+    assert_eq!(of(&samples, "old").series.len(), 3);
+}
+
+#[tokio::test]
+async fn a_long_measurement_is_read_again_in_pieces() {
+    let recording = fastapi();
+    for pod in ["old", "new"] {
+        let labels = [("pod", pod), ("instance", pod), ("job", "a")];
+        recording.add("process_cpu_seconds_total", &labels, &[(1000, 3.0), (1010, 4.0)]);
+    }
+    let mut reader = CpuReader::new(recording.clone());
+    let until = 1_000_000 + 2 * 3_600_000;
+    let plan = benefit(json!({}));
+    assert!(!reader.read(&scope(), &plan, &pods(), SCRAPE, 1_000_000, until).await.caught_up);
+    assert!(reader.read(&scope(), &plan, &pods(), SCRAPE, 1_000_000, until).await.caught_up);
+    *recording.down.lock().unwrap() = true;
+    let down = reader.read(&scope(), &plan, &pods(), SCRAPE, 1_000_000, until).await;
+    assert!(down.caught_up && down.samples.is_err(), "nothing more is to be had at once");
 }

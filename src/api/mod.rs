@@ -4,6 +4,7 @@
 
 mod analysis;
 mod attempt;
+mod benefit;
 mod hash;
 mod metrics;
 mod names;
@@ -14,6 +15,7 @@ mod step;
 
 pub use analysis::*;
 pub use attempt::*;
+pub use benefit::*;
 pub use hash::hash;
 pub use metrics::*;
 pub use names::*;

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Analysis, FreeThreadRolloutStatus, Span, Step};
+use super::{Analysis, Benefit, FreeThreadRolloutStatus, Span, Step};
 
 /// Moves one workload to free-threaded CPython: a dedicated pool beside the standard one, traffic in steps, a
 /// continuous comparison of the two, and the way back by itself.
@@ -69,6 +69,11 @@ pub struct FreeThreadRolloutSpec {
 
     /// How the two pools are compared. An edit in mid-rollout starts a new attempt's evidence at the current step; it never raises traffic.
     pub analysis: Analysis,
+
+    /// Is it worth it? Throughput per core of the two pools, measured at the last step, and what to do if it is less than you want.
+    /// Nothing is measured if nothing is said. An edit begins no new attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub benefit: Option<Benefit>,
 
     /// Longest time that the pool may take to become ready for a step's share. Then the rollout is rolled back with the pod's own reason.
     #[serde(default = "default_progress_deadline")]

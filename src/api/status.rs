@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptStatus, Percent};
+use super::{AttemptStatus, BenefitStatus, Percent};
 
 /// Most entries of `status.history`; older ones are dropped.
 pub const HISTORY_LIMIT: usize = 20;
@@ -42,6 +42,9 @@ pub struct FreeThreadRolloutStatus {
     /// The comparison of the pools.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictStatus>,
+    /// Throughput per core at the last step, where `spec.benefit` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub benefit: Option<BenefitStatus>,
     /// What happens next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<NextStatus>,
@@ -83,8 +86,17 @@ pub enum Phase {
     Hybrid,
     /// Traffic is back on the standard pool, because of evidence or a person.
     RolledBack,
+    /// Traffic is back on the standard pool, because the free-threaded one was shown not to be worth it. Nothing went wrong.
+    NoBenefit,
     /// The spec cannot work as it is written.
     Failed,
+}
+
+impl Phase {
+    /// The attempt is over and all traffic is back, until a person retries or something changes.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::RolledBack | Self::NoBenefit)
+    }
 }
 
 /// Why a rollout is where it is. One word of the API: condition reason, event reason, metric label.
@@ -139,6 +151,8 @@ pub enum Reason {
     WriteRefused,
     /// All steps are done.
     Completed,
+    /// The free-threaded pool was shown to bring less throughput per core than is wanted.
+    NoBenefit,
     /// The comparison of errors found a regression.
     ErrorRate,
     /// The comparison of slow requests found a regression.

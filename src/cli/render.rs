@@ -71,6 +71,10 @@ pub fn render(view: &View, style: Style) -> String {
             let word = style.paint(verdict_paint(&metric.verdict), &metric.verdict);
             lines.push(format!("{}  {word}  {}", clean(&metric.name), clean(&metric.sentence)));
         }
+        lines.extend(view.benefit.as_ref().map(|known| {
+            let word = format!("{:?}", known.outcome);
+            format!("benefit  {}  {}", style.paint(verdict_paint(&word), &word), clean(&known.sentence))
+        }));
         let known =
             view.baseline.iter().flat_map(|known| [Some(baseline(known)), compared(known), buckets(known)]);
         lines.extend(known.flatten().map(|line| style.paint(Paint::Dim, &clean(&line))));
@@ -261,7 +265,7 @@ fn phase(phase: Phase, style: Style) -> String {
     let paint = match phase {
         Phase::Promoted | Phase::Hybrid => Paint::Good,
         Phase::RolledBack | Phase::Failed => Paint::Bad,
-        Phase::Paused | Phase::Progressing => Paint::Busy,
+        Phase::Paused | Phase::Progressing | Phase::NoBenefit => Paint::Busy,
         Phase::Pending => Paint::Dim,
     };
     style.paint(paint, &format!("{phase:?}"))
@@ -269,7 +273,7 @@ fn phase(phase: Phase, style: Style) -> String {
 
 fn verdict_paint(word: &str) -> Paint {
     match word {
-        "Clear" | "Safe" => Paint::Good,
+        "Clear" | "Safe" | "Benefit" => Paint::Good,
         "Breach" | "HardSignal" => Paint::Bad,
         _ => Paint::Busy,
     }

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        BaselineStatus, FreeThreadRollout, FreeThreadRolloutStatus, Mode, Pace, Phase, PoolStatus, Reason,
-        Span, VerdictStatus, WeightStatus, pool_name,
+        BaselineStatus, BenefitStatus, FreeThreadRollout, FreeThreadRolloutStatus, Mode, Pace, Phase,
+        PoolStatus, Reason, Span, VerdictStatus, WeightStatus, pool_name,
     },
     observe::Pod,
 };
@@ -43,6 +43,9 @@ pub struct View {
     /// The comparison.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictStatus>,
+    /// Throughput per core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub benefit: Option<BenefitStatus>,
     /// What the standard pool was like before the attempt, by metric.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub baseline: Vec<BaselineStatus>,
@@ -199,6 +202,7 @@ pub fn view(rollout: &FreeThreadRollout, standard: &[Pod], free_threaded: &[Pod]
         ],
         steps: steps(rollout, &status, now),
         verdict: status.verdict.clone().filter(|v| !v.overall.is_empty()),
+        benefit: status.benefit.clone(),
         baseline: status.attempt.as_ref().map(|a| a.baseline.clone()).unwrap_or_default(),
         history: status.history.iter().rev().take(HISTORY).map(|entry| history(entry, now)).collect(),
         next: status.next.as_ref().map(|next| {
@@ -292,7 +296,7 @@ fn pod_view(pod: &Pod, now: Timestamp) -> PodView {
 fn steps(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus, now: Timestamp) -> Vec<StepView> {
     let current = usize::try_from(status.step).unwrap_or_default();
     let state = |index: usize| match status.phase {
-        Phase::Promoted | Phase::Hybrid => StepState::Done,
+        Phase::Promoted | Phase::Hybrid | Phase::NoBenefit => StepState::Done,
         _ if status.attempt.is_none() || index > current => StepState::Ahead,
         _ if index < current => StepState::Done,
         Phase::RolledBack | Phase::Failed => StepState::Ended,
@@ -346,7 +350,7 @@ fn hint(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus) -> Option
     let verb = match (status.phase, status.reason) {
         (_, Reason::AwaitingApproval | Reason::AwaitingOvershootConsent | Reason::Inconclusive) => "promote",
         (_, Reason::PausedByUser | Reason::PoolDeleted | Reason::PoolContested) => "resume",
-        (Phase::RolledBack, _) | (_, Reason::StandardChanged) => "retry",
+        (Phase::RolledBack | Phase::NoBenefit, _) | (_, Reason::StandardChanged) => "retry",
         _ => return None,
     };
     Some(command(rollout, verb))

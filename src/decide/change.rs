@@ -75,6 +75,7 @@ fn fresh_evidence(pass: &mut Pass<'_>, wanted: &str) {
     let all = attempt.weight_changes.len();
     attempt.weight_changes.drain(..all.saturating_sub(1));
     let number = attempt.number;
+    pass.next.benefit = None;
     pass.target = pass.written().min(pass.reach().pods);
     let phase = if pass.last_written() == 0 { Phase::Pending } else { pass.base_phase() };
     pass.wanted = if phase == Phase::Pending { 0 } else { pass.step().map_or(0, |step| step.weight) };

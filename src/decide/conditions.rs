@@ -76,7 +76,7 @@ fn is_stalled(pass: &Pass<'_>) -> bool {
 fn ready(pass: &Pass<'_>, target: i32) -> Said {
     let converged = pass.next.attempt.as_ref().is_some_and(|attempt| attempt.converged_at.is_some());
     let there = match pass.next.phase {
-        Phase::Paused | Phase::Hybrid | Phase::Promoted => true,
+        Phase::Paused | Phase::Hybrid | Phase::Promoted | Phase::NoBenefit => true,
         Phase::Progressing => converged || pass.next.reason == Reason::Observing,
         Phase::Pending | Phase::RolledBack | Phase::Failed => false,
     };

@@ -73,7 +73,7 @@ pub(super) fn record_weight(pass: &mut Pass<'_>, pods: i32) {
 }
 
 fn note(pass: &Pass<'_>, movement: Movement) -> Option<RollbackNote> {
-    if movement != Movement::Fall || pass.next.phase != Phase::RolledBack {
+    if movement != Movement::Fall || !pass.next.phase.is_over() {
         return None;
     }
     let known = pass.live().and_then(|live| live.rollback.as_ref()).map_or(0, |note| note.attempt);
@@ -143,7 +143,7 @@ fn observed(pass: &Pass<'_>) -> Option<Percent> {
 
 fn verdict(pass: &mut Pass<'_>) {
     // What it was rolled back for stays readable: nothing is compared any more.
-    if pass.next.phase == Phase::RolledBack && pass.input.status.phase == Phase::RolledBack {
+    if pass.next.phase.is_over() && pass.input.status.phase == pass.next.phase {
         return;
     }
     let finding = pass.input.finding;

@@ -19,9 +19,9 @@ pub(super) fn giving_back(pass: &mut Pass<'_>) -> ControlFlow<()> {
     }
     let ours = &pass.input.observation.free_threaded;
     let there = ours.live.is_some() || ours.pods.iter().any(|pod| pod.ready_since.is_some());
-    if pass.next.phase == Phase::RolledBack {
+    if pass.next.phase.is_over() {
         // Rolled back is rolled back, for a later installation too: what was found stays found.
-        pass.rest_rolled_back();
+        pass.rest();
     } else if there || !back {
         going(pass);
     } else {
@@ -44,6 +44,7 @@ fn begin_afresh(pass: &mut Pass<'_>) {
     pass.next.attempt = None;
     pass.next.step = 0;
     pass.next.drift = None;
+    pass.next.benefit = None;
     pass.say(
         Phase::Pending,
         Reason::Uninstalled,

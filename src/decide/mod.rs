@@ -3,6 +3,7 @@
 //! Rules are asked in one fixed order, each either settles the pass or hands it on. Everything that takes the weight down comes before
 //! anything that could hold it; the forward gates ([`Guards`]) are asked only by the last rule, on the way up.
 
+mod benefit;
 mod change;
 mod commands;
 mod conditions;
@@ -46,6 +47,7 @@ const RULES: &[Rule] = &[
     rules::workload_missing,
     rules::first_attempt,
     rules::finding,
+    benefit::benefit,
     // What people say, then what became of the world.
     commands::running,
     rules::blind,

@@ -207,13 +207,13 @@ impl<'a> Pass<'a> {
         let message = format!("{}; traffic is back on the standard pool", super::text::open(sentence));
         super::commands::overtaken(self, &message);
         self.say(Phase::RolledBack, reason, message);
-        self.rest_rolled_back();
+        self.rest();
         // What else came in with this pass is looked at next.
         self.wake(self.now());
     }
 
     /// Weight 0 until something new happens.
-    pub(super) fn rest_rolled_back(&mut self) {
+    pub(super) fn rest(&mut self) {
         self.target = 0;
         self.wanted = 0;
         if let Some(attempt) = self.next.attempt.as_mut() {
@@ -222,7 +222,9 @@ impl<'a> Pass<'a> {
             attempt.checkpoint = None;
         }
         self.expect("nothing, until a person retries, or the spec or the standard pool changes", None);
-        self.keep_logs();
+        if self.next.phase == Phase::RolledBack {
+            self.keep_logs();
+        }
     }
 
     /// What the pods said last: once when traffic is taken from them, and once when they are gone.
@@ -316,6 +318,7 @@ impl<'a> Pass<'a> {
         });
         self.next.step = 0;
         self.next.drift = None;
+        self.next.benefit = None;
         self.next.last_logs = Vec::new();
         // What is known of the time before it may be known already.
         self.wake(self.now());

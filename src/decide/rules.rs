@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{
-    Note, PoolWanted, change, commands, estimate,
+    Note, PoolWanted, benefit, change, commands, estimate,
     guards::Stop,
     hash::spec_hash,
     pass::{Pass, after},
@@ -38,7 +38,7 @@ pub(super) fn deleting(pass: &mut Pass<'_>) -> ControlFlow<()> {
 pub(super) fn adopt_note(pass: &mut Pass<'_>) -> ControlFlow<()> {
     let Some(note) = pass.live().and_then(|live| live.rollback.as_ref()) else { return Continue(()) };
     let over = pass.next.attempt.as_ref().is_none_or(|attempt| attempt.number <= note.attempt);
-    if !over || note.phase != Phase::RolledBack || pass.next.phase == note.phase {
+    if !over || !note.phase.is_over() || pass.next.phase == note.phase {
         return Continue(());
     }
     if let Some(attempt) = pass.next.attempt.as_mut() {
@@ -46,17 +46,18 @@ pub(super) fn adopt_note(pass: &mut Pass<'_>) -> ControlFlow<()> {
     }
     commands::adopted(pass, note.reason, &note.message);
     pass.say(note.phase, note.reason, note.message.clone());
-    pass.rest_rolled_back();
+    benefit::adopt(pass, note);
+    pass.rest();
     pass.wake(pass.now());
     Break(())
 }
 
-/// Rolled back is rolled back, until a person retries or something really changed.
+/// Rolled back is rolled back, and without benefit is without benefit, until a person retries or something really changed.
 pub(super) fn rolled_back(pass: &mut Pass<'_>) -> ControlFlow<()> {
-    if pass.next.phase != Phase::RolledBack {
+    if !pass.next.phase.is_over() {
         return Continue(());
     }
-    pass.rest_rolled_back();
+    pass.rest();
     let retry = commands::rolled_back(pass);
     let Some(standard) = pass.standard().filter(|_| pass.empty()) else { return Break(()) };
     let why = if retry {
@@ -70,7 +71,7 @@ pub(super) fn rolled_back(pass: &mut Pass<'_>) -> ControlFlow<()> {
             } else if restart && attempt.standard_hash != standard.template_hash {
                 Some(change::standard_changed(&standard.name))
             } else {
-                None
+                benefit::reconsidered(pass)
             }
         })
     };

@@ -5,6 +5,7 @@ use std::ops::ControlFlow::{self, Break};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{
+    benefit,
     guards::{ADVANCE, HOLD, RISE, Stop, built, inconclusive, undecided_until},
     pass::{Pass, after},
     rules::standard_pods,
@@ -157,11 +158,17 @@ fn dwell(pass: &mut Pass<'_>) {
         attempt.converged_at = Some(now);
         attempt.step_counts_from = Some(served);
     }
+    if pass.on_last_step() {
+        benefit::learn(pass, false);
+    }
     if let Some(stop) = pass.guards.first_stop(HOLD, pass) {
         return wait(pass, stop);
     }
     if pass.base_phase() != Phase::Progressing {
-        return settled(pass);
+        if !benefit::settle(pass) {
+            settled(pass);
+        }
+        return;
     }
     if undecided_until(pass).is_some_and(|at| at <= pass.now())
         && pass.input.spec.analysis.on_inconclusive == OnInconclusive::RollBack
@@ -180,6 +187,10 @@ fn advance(pass: &mut Pass<'_>) {
     let Some(attempt) = pass.next.attempt.as_mut() else { return };
     if last {
         attempt.guard_since = Some(now);
+        // That it is done is persisted before it is known what it was worth.
+        if pass.next.benefit.is_some() {
+            pass.wake(pass.now());
+        }
         return settled(pass);
     }
     attempt.step_started_at = now;
@@ -196,9 +207,13 @@ fn advance(pass: &mut Pass<'_>) {
 }
 
 fn settled(pass: &mut Pass<'_>) {
-    let message = format!("{}; all steps are done, the guard stays on", sentence(pass));
-    pass.say(pass.base_phase(), Reason::Completed, message);
-    pass.expect("nothing, unless the guard finds something", None);
+    let (reason, benefit) = benefit::words(pass);
+    let message = format!("{}; all steps are done, the guard stays on{benefit}", sentence(pass));
+    pass.say(pass.base_phase(), reason, message);
+    match benefit::measured_until(pass) {
+        Some(at) => pass.expect("it is known whether it is worth it, or that it cannot be known", Some(at)),
+        None => pass.expect("nothing, unless the guard finds something", None),
+    }
 }
 
 /// Waits, in the phase that it is in: Pending before the first weight, Paused where a person is waited for anyway.

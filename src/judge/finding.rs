@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Checkpoint, History};
+use super::{BenefitFinding, Checkpoint, History};
 use crate::api::{MetricStatus, Percent, Reason};
 
 /// The one thing that a pass decides by.
@@ -33,6 +33,8 @@ pub struct Finding {
     pub history: Vec<History>,
     /// The evidence as it stood lately, for a restart.
     pub checkpoint: Option<Checkpoint>,
+    /// Throughput per core, where the last step is served and the spec asks for it.
+    pub benefit: Option<BenefitFinding>,
     /// The standard pool has usable counts: the first rise waits for it.
     pub standard_seen: bool,
 }

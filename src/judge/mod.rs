@@ -1,6 +1,7 @@
 //! Samples → one finding: sequential tests, signals outside their bound, and what is not known. Pure.
 
 mod attempt;
+mod benefit;
 mod capped;
 mod checkpoint;
 mod counts;
@@ -29,6 +30,7 @@ mod vectors;
 mod verdict;
 mod weights;
 pub use attempt::Attempt;
+pub use benefit::{BLOCK_MS, Benefit, BenefitFinding, BenefitSpec, LEAST_BLOCKS, Throughput};
 pub use checkpoint::{Checkpoint, RestoreError};
 pub use counts::{Counts, OTHERS, Slower};
 pub use finding::{Blind, Finding, FindingKind, SafeOdds};

@@ -32,6 +32,7 @@ mod tests {
             observed: None,
             history: vec![],
             checkpoint: None,
+            benefit: None,
             standard_seen: true,
         };
         assert_eq!(overall(None, breach.clone()), breach);

@@ -21,6 +21,7 @@ impl Finding {
             observed: None,
             history: Vec::new(),
             checkpoint: None,
+            benefit: None,
             standard_seen: false,
         }
     }
@@ -51,6 +52,7 @@ impl Finding {
             observed: observed(judgement),
             history: Vec::new(),
             checkpoint: None,
+            benefit: None,
             standard_seen: !matches!(pools, Some(Pools::Standard | Pools::Both)),
         }
     }

@@ -4,7 +4,7 @@
 
 use super::prometheus::promql::{Selector, is_label, is_metric};
 use crate::{
-    api::{Analysis, Counter, DurationUnit, MatchOperator, Matcher, Preset, Span},
+    api::{Analysis, Benefit, Counter, DurationUnit, MatchOperator, Matcher, Preset, Span},
     judge::MetricSpec,
 };
 
@@ -22,6 +22,31 @@ pub struct MetricPlan {
     pub errors: Option<ErrorPlan>,
     /// Counts of requests and slow ones; `None` when the spec does not compare them.
     pub latency: Option<LatencyPlan>,
+}
+
+/// What `spec.benefit` is measured by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BenefitPlan {
+    /// All requests.
+    pub requests: Selector,
+    /// CPU-seconds.
+    pub cpu: Selector,
+}
+
+/// CPU-seconds of a process, as `prometheus_client` exports them.
+const PROCESS_CPU: &str = "process_cpu_seconds_total";
+
+impl BenefitPlan {
+    /// The plan for one spec.
+    ///
+    /// # Errors
+    /// The spec names nothing that can be asked for; the error says what to write instead.
+    pub fn of(analysis: &Analysis, benefit: &Benefit) -> Result<Self, PlanError> {
+        let Counter { name, matchers } = Names::in_spec(analysis)?.requests;
+        let process = counter(PROCESS_CPU, Vec::new());
+        let cpu = benefit.cpu.as_ref().unwrap_or(&process);
+        Ok(Self { requests: selector(&name, &matchers)?, cpu: selector(&cpu.name, &cpu.matchers)? })
+    }
 }
 
 /// How requests and failures are counted.
@@ -126,11 +151,7 @@ impl MetricPlan {
                 return Err(PlanError::Label(label.clone()));
             }
         }
-        let names = match (analysis.preset, &analysis.metrics) {
-            (Some(preset), _) => Names::of(preset),
-            (None, Some(metrics)) => Names::custom(metrics),
-            (None, None) => return Err(PlanError::Nothing),
-        };
+        let names = Names::in_spec(analysis)?;
         let errors = analysis.error_rate.as_ref().map(|_| names.errors()).transpose()?;
         let latency = analysis.latency.as_ref().map(|wanted| names.latency(wanted.threshold)).transpose()?;
         Ok(Self { errors, latency })
@@ -146,6 +167,14 @@ struct Names {
 }
 
 impl Names {
+    fn in_spec(analysis: &Analysis) -> Result<Self, PlanError> {
+        match (analysis.preset, &analysis.metrics) {
+            (Some(preset), _) => Ok(Self::of(preset)),
+            (None, Some(metrics)) => Ok(Self::custom(metrics)),
+            (None, None) => Err(PlanError::Nothing),
+        }
+    }
+
     fn custom(metrics: &crate::api::Metrics) -> Self {
         let histogram = |h: &crate::api::Histogram| (h.histogram.clone(), h.unit, h.matchers.clone());
         Self {

@@ -14,6 +14,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     Metrics,
+    benefit::{BenefitMeter, BenefitWanted},
     history::HistoryReader,
     keep::{Keeper, resume},
     told::{Told, counting, key, tell},
@@ -28,7 +29,7 @@ use crate::{
     observe::{
         LogSignal, LogTail, Obstacle, Pod, Pokes, Scene,
         logs::{LogTarget, LogWatch, RolloutRef},
-        presets::{Chosen, MetricPlan},
+        presets::{BenefitPlan, Chosen, MetricPlan},
         prometheus::{AttemptKey, HttpSource, MetricReading, PodTarget, Reader, Reading, Scope},
     },
 };
@@ -70,6 +71,8 @@ struct Wanted {
     spec: AttemptSpec,
     /// What the standard pool was like before the attempt is not known yet.
     learns: bool,
+    /// Throughput per core, where it is measured now.
+    benefit: Option<BenefitWanted>,
     pods: Vec<PodTarget>,
     weight_changes: Vec<WeightChange>,
     step_started: i64,
@@ -103,7 +106,11 @@ impl Evidence {
         let analysis = &rollout.spec.analysis;
         let profile = self.source.profile(&analysis.prometheus).err().map(|e| e.to_string());
         let plan = || MetricPlan::of(analysis).err().map(|e| e.to_string());
-        profile.or_else(plan).map(|message| Obstacle::Invalid { message })
+        let benefit = || {
+            let wanted = rollout.spec.benefit.as_ref()?;
+            BenefitPlan::of(analysis, wanted).err().map(|e| e.to_string())
+        };
+        profile.or_else(plan).or_else(benefit).map(|message| Obstacle::Invalid { message })
     }
 
     /// The judge's finding as of now: hard signals from the picture, counts as last read.
@@ -126,8 +133,9 @@ impl Evidence {
         status: &FreeThreadRolloutStatus,
     ) {
         let uid = rollout.uid().unwrap_or_default();
-        let reads = !matches!(status.phase, Phase::RolledBack | Phase::Failed);
-        let Some(wanted) = status.attempt.as_ref().filter(|_| reads).and_then(|a| wanted(rollout, scene, a))
+        let reads = !status.phase.is_over() && status.phase != Phase::Failed;
+        let Some(wanted) =
+            status.attempt.as_ref().filter(|_| reads).and_then(|a| wanted(rollout, scene, status, a))
         else {
             self.stop_reading(&uid);
             // The last words of pods that are on their way out are still to come.
@@ -203,7 +211,12 @@ impl Evidence {
 }
 
 /// What a reader of this rollout is to read; `None` where the spec cannot be read at all.
-fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -> Option<Wanted> {
+fn wanted(
+    rollout: &FreeThreadRollout,
+    scene: &Scene,
+    status: &FreeThreadRolloutStatus,
+    attempt: &AttemptStatus,
+) -> Option<Wanted> {
     let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
     let analysis = &rollout.spec.analysis;
     let key = key(attempt, Timestamp::now());
@@ -229,6 +242,7 @@ fn wanted(rollout: &FreeThreadRollout, scene: &Scene, attempt: &AttemptStatus) -
         plan,
         spec,
         learns: attempt.baseline.is_empty(),
+        benefit: BenefitWanted::of(rollout, status, attempt),
         pods: standard.chain(ours).collect(),
         weight_changes: weight_changes(attempt),
         // Until the step's own weight is served, the last one's evidence is the latest there is: enough for the weight to rise.
@@ -279,6 +293,7 @@ async fn read(
     metrics: Metrics,
 ) {
     let mut judged: Option<(AttemptKey, Attempt)> = None;
+    let mut meter = BenefitMeter::new(source.clone());
     let mut past = HistoryReader::new(source);
     let mut keeper = Keeper::default();
     loop {
@@ -313,10 +328,17 @@ async fn read(
             if caught_up {
                 keeper.keep(attempt, now, wanted.step_started);
             }
-            let found = Finding { history: past.of(*key), checkpoint: keeper.kept.clone(), ..found };
+            let benefit = meter.finding(wanted.benefit.as_ref(), now);
+            let checkpoint = keeper.kept.clone();
+            let found = Finding { history: past.of(*key), benefit, checkpoint, ..found };
             // Until the past is read, what is known is not the whole evidence.
             if caught_up && tell(&latest, *key, found) {
                 pokes.poke(&wanted.rollout.0, &wanted.rollout.1);
+            }
+            // After everything that a rollback could wait for.
+            if caught_up {
+                let changes = &wanted.weight_changes;
+                meter.read(wanted.benefit.as_ref(), scope, pods, changes, &metrics, now).await;
             }
         }
         let pause = Duration::from_millis(u64::try_from(scrape / 4).unwrap_or_default());

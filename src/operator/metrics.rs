@@ -122,13 +122,14 @@ impl Metrics {
 }
 
 fn gauges(text: &mut String, all: &[Arc<FreeThreadRollout>]) {
-    const PHASES: [Phase; 7] = [
+    const PHASES: [Phase; 8] = [
         Phase::Pending,
         Phase::Progressing,
         Phase::Paused,
         Phase::Promoted,
         Phase::Hybrid,
         Phase::RolledBack,
+        Phase::NoBenefit,
         Phase::Failed,
     ];
     let status = |r: &Arc<FreeThreadRollout>| r.status.clone().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Wiring only: watches, the queue, the leader lease, health, metrics, shutdown, and the way out. Nothing here judges or decides.
 
 mod backoff;
+mod benefit;
 mod evidence;
 mod give_back;
 mod health;

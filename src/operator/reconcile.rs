@@ -115,7 +115,7 @@ pub(super) async fn sweep(context: &Context) {
 
 /// Whether no attempt is under way that could have traffic.
 pub(super) fn attempt_over(status: &FreeThreadRolloutStatus) -> bool {
-    status.attempt.is_none() || status.phase == Phase::RolledBack
+    status.attempt.is_none() || status.phase.is_over()
 }
 
 /// `watchful`: something is under way that no watch may tell the end of.

@@ -43,7 +43,16 @@ pub(super) fn tell(latest: &watch::Sender<Told>, key: AttemptKey, finding: Findi
             return false;
         }
         let words = |(key, f): &(AttemptKey, Finding)| {
-            (*key, f.kind, f.reason, f.blind, f.standard_seen, f.counts_from, f.history.is_empty())
+            (
+                *key,
+                f.kind,
+                f.reason,
+                f.blind,
+                f.standard_seen,
+                f.counts_from,
+                f.history.is_empty(),
+                f.benefit.as_ref().map(|b| (b.outcome, b.blocks)),
+            )
         };
         let now = Some((key, finding));
         let news = told.as_ref().map(words) != now.as_ref().map(words);

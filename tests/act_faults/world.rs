@@ -71,6 +71,7 @@ pub(crate) fn clear() -> Finding {
         observed: Some(Percent::from_ratio(0.2)),
         history: vec![history()],
         checkpoint: None,
+        benefit: None,
         standard_seen: true,
     }
 }

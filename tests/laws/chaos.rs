@@ -1,12 +1,16 @@
 //! What may happen to a rollout between two passes.
 
 use freethread_rollout::{
-    api::{FreeThreadRolloutSpec, Mode, OnBlind, OnInconclusive, OnStandardChange, Reason, Span},
+    api::{
+        BenefitOutcome, FreeThreadRolloutSpec, Mode, OnBlind, OnInconclusive, OnNone, OnStandardChange,
+        Reason, Span,
+    },
     judge::{Blind, Finding, FindingKind},
     observe::Obstacle,
 };
 use jiff::SignedDuration;
 
+use super::benefit::found;
 use super::world::{Standard, World, clear, history};
 
 /// One random event, or none.
@@ -71,7 +75,25 @@ fn finding(world: &mut World) -> Finding {
     let standard_seen = random.percent(92);
     let history = if random.percent(85) { vec![history()] } else { vec![] };
     let counts_from = world.finding.counts_from;
-    Finding { kind, reason, sentence: sentence.into(), blind, standard_seen, counts_from, history, ..clear() }
+    let benefit = match random.below(100) {
+        0..=9 => None,
+        10..=49 => Some(BenefitOutcome::Measuring),
+        50..=84 => Some(BenefitOutcome::NoBenefit),
+        85..=92 => Some(BenefitOutcome::Benefit),
+        _ => Some(BenefitOutcome::Unknown),
+    };
+    let benefit = benefit.and_then(|outcome| found(world, outcome));
+    Finding {
+        benefit,
+        kind,
+        reason,
+        sentence: sentence.into(),
+        blind,
+        standard_seen,
+        counts_from,
+        history,
+        ..clear()
+    }
 }
 
 fn command(world: &mut World) {
@@ -123,6 +145,15 @@ fn standard(world: &mut World) {
     }
 }
 
+/// Or ask for another one, or none.
+pub(crate) fn ask_for_benefit(world: &mut World) {
+    let (at_least, on_none) =
+        (world.random.pick(&["20%", "20%", "5%"]), world.random.pick(&[OnNone::GiveBack, OnNone::Stay]));
+    let asked = serde_json::json!({"atLeast": at_least, "onNone": on_none, "measureFor": "1h"});
+    let asked = serde_json::from_value(asked).unwrap();
+    world.spec.benefit = if world.random.percent(90) { Some(asked) } else { None };
+}
+
 /// Steps that end when the evidence suffices.
 pub(crate) fn pace_by_evidence(spec: &mut FreeThreadRolloutSpec) {
     for step in &mut spec.steps {
@@ -134,6 +165,9 @@ pub(crate) fn pace_by_evidence(spec: &mut FreeThreadRolloutSpec) {
 
 fn spec(world: &mut World) {
     world.generation += 1;
+    if world.random.percent(10) {
+        return ask_for_benefit(world);
+    }
     let random = &mut world.random;
     let spec = &mut world.spec;
     match random.below(18) {

@@ -1,7 +1,10 @@
 //! The laws as predicates on one pass: what was there before, what was seen, what was decided.
 
 use freethread_rollout::{
-    api::{AttemptStatus, FreeThreadRolloutStatus, Mode, OnBlind, OnInconclusive, Pace, Phase, Reason, Span},
+    api::{
+        AttemptStatus, BenefitOutcome, FreeThreadRolloutStatus, Mode, OnBlind, OnInconclusive, OnNone, Pace,
+        Phase, Reason, Span,
+    },
     decide::{Decision, Movement, PoolWanted, reach},
     judge::{Blind, FindingKind},
     observe::Observation,
@@ -50,7 +53,7 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     if against(world) && traffic {
         demand(decision.target.pods == 0, "a breach leaves weight")?;
         demand(written == 0 || decision.target.movement == Movement::Fall, "a breach is no fall")?;
-        if !overridden(world) && world.status.phase != Phase::RolledBack {
+        if !overridden(world) && !world.status.phase.is_over() {
             demand(decision.status.phase == Phase::RolledBack, "a breach is no rollback")?;
             let noted = seen.free_threaded.live.as_ref().is_some_and(|live| live.rollback.is_some());
             let named = decision.status.reason == world.finding.reason
@@ -58,7 +61,7 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
             demand(named || noted, "the rollback does not say the finding")?;
         }
     }
-    if decision.status.phase == Phase::RolledBack {
+    if decision.status.phase.is_over() {
         demand(decision.target.pods == 0, "rolled back with weight")?;
         let note = decision.target.note.as_ref();
         if written > 0 {
@@ -68,7 +71,7 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         }
     } else {
         demand(decision.target.note.is_none(), "a note without a rollback")?;
-        if world.status.phase == Phase::RolledBack {
+        if world.status.phase.is_over() {
             demand(
                 number(&decision.status) > number(&world.status) || world.deleting,
                 "up again without a new attempt",
@@ -76,6 +79,7 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
             demand(decision.target.pods == 0, "a new attempt begins with weight")?;
         }
     }
+    without_benefit(world, decision)?;
     if overridden(world) {
         demand(decision.target.pods == 0, "weight where there may be none")?;
     }
@@ -86,6 +90,39 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     }
     let gone = seen.free_threaded.live.is_none();
     demand(!gone || decision.target.pods == 0, "weight on a pool that does not exist")
+}
+
+/// What was shown not to be worth it is given back where the spec says so, stays back, and is no rollback.
+fn without_benefit(world: &World, decision: &Decision) -> Result<(), String> {
+    let (before, next) = (&world.status, &decision.status);
+    let asked = world.spec.benefit.as_ref();
+    let gives_back = asked.is_some_and(|asked| asked.on_none == OnNone::GiveBack);
+    let none = |status: &FreeThreadRolloutStatus| {
+        let known = status.benefit.as_ref().filter(|known| known.outcome == BenefitOutcome::NoBenefit);
+        known.is_some_and(|known| asked.is_some_and(|asked| asked.fingerprint() == known.of))
+    };
+    if gives_back && (none(before) || none(next)) {
+        demand(decision.target.pods == 0, "not worth it, and still there")?;
+        demand(decision.target.movement != Movement::Rise, "not worth it, and rises")?;
+    }
+    let fresh = next.phase == Phase::NoBenefit && before.phase != Phase::NoBenefit;
+    if fresh {
+        demand(
+            none(next) && gives_back || asked.is_none() || before.attempt.is_none() || noted(world),
+            "given back unasked",
+        )?;
+        demand(
+            decision.events.iter().all(|note| !note.warning || note.reason != Reason::NoBenefit),
+            "no benefit is no warning",
+        )?;
+    }
+    // What is known of an attempt stands, as long as the same is asked for.
+    let kept = number(before) == number(next) && none(before) && !world.giving_back;
+    demand(!kept || none(next) || world.deleting, "what was measured is forgotten")
+}
+
+fn noted(world: &World) -> bool {
+    world.live.as_ref().is_some_and(|live| live.rollback.is_some())
 }
 
 /// The standard pool is sacred: ours never takes more than the step's share, and never serves alone.

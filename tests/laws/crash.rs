@@ -1,12 +1,13 @@
 //! Law 5: kill the operator before or after any write, restart it, and the same end state is reached with the same history.
 
 use freethread_rollout::{
-    api::{OnBlind, OnStandardChange, Phase, Reason, Span},
+    api::{BenefitOutcome, OnBlind, OnStandardChange, Phase, Reason, Span},
     decide::Guards,
     judge::{Blind, FindingKind},
 };
 
 use super::{
+    benefit::found,
     check::LAWS,
     world::{World, breach, clear, plain_spec},
 };
@@ -26,6 +27,10 @@ fn at(world: &World, step: i32, reason: Reason) -> bool {
 
 fn back(world: &World) -> bool {
     world.status.phase == Phase::RolledBack && world.written() == 0
+}
+
+fn known(world: &World) -> BenefitOutcome {
+    world.status.benefit.as_ref().map(|known| known.outcome).unwrap_or_default()
 }
 
 fn given_back(world: &World) -> bool {
@@ -132,6 +137,28 @@ fn scripts() -> Vec<Script> {
             end: |w| at(w, 1, Reason::AwaitingApproval) && w.written() == 3,
         },
         Script {
+            name: "not worth it",
+            events: vec![
+                (
+                    |_| true,
+                    |w| {
+                        w.spec.steps.truncate(1);
+                        let asked = serde_json::json!({"atLeast": "20%", "onNone": "GiveBack"});
+                        w.spec.benefit = Some(serde_json::from_value(asked).unwrap());
+                    },
+                ),
+                (
+                    |w| w.status.phase == Phase::Hybrid,
+                    |w| w.finding.benefit = found(w, BenefitOutcome::NoBenefit),
+                ),
+            ],
+            end: |w| {
+                w.status.phase == Phase::NoBenefit
+                    && w.written() == 0
+                    && known(w) == BenefitOutcome::NoBenefit
+            },
+        },
+        Script {
             name: "blind for too long",
             events: vec![(
                 |w| at(w, 0, Reason::Holding),
@@ -232,7 +259,8 @@ fn end_state(world: &World) -> String {
     let now =
         (status.phase, status.reason, status.step, status.weight.wanted, attempt(world), &status.message);
     let command = status.command.as_ref().map(|command| &command.result);
-    format!("{now:#?}\n{history:#?}\n{pool:#?}\n{weights:?}\n{command:?}\n{:?}", status.drift)
+    let benefit = status.benefit.as_ref().map(|b| (b.outcome, &b.sentence));
+    format!("{benefit:?} {now:#?}\n{history:#?}\n{pool:#?}\n{weights:?}\n{command:?}\n{:?}", status.drift)
 }
 
 #[test]

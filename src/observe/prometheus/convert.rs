@@ -342,3 +342,42 @@ fn common(a: &[Point], b: &[Point]) -> (Vec<Point>, Vec<Point>) {
     };
     (keep(a, &in_b), keep(b, &in_a))
 }
+
+/// Requests and CPU-seconds on one grid: `n` counts both and `k` the CPU-seconds, as the judge's benefit has them. CPU time is that of the
+/// processes that answer the requests; where it is counted from outside (by the kubelet, say), of all that the selector names.
+pub fn cpu_samples(
+    requests: Vec<RawSeries>,
+    cpu: Vec<RawSeries>,
+    process_starts: &[RawSeries],
+    pods: &[PodTarget],
+    labels: &TargetLabels,
+) -> Vec<PodSamples> {
+    let requests = ByPod::sort(requests, pods, labels, &[]);
+    let mut cpu = ByPod::sort(cpu, pods, labels, &[]);
+    let mut counted: BTreeMap<&str, Vec<Series>> = BTreeMap::new();
+    for (pod, series) in requests.pods {
+        let answers = requests.instances.get(pod);
+        let inside = |raw: &RawSeries| answers.is_some_and(|all| all.contains(text(raw, "instance")));
+        let mut seconds = cpu.pods.remove(pod).unwrap_or_default();
+        if seconds.iter().any(|(_, raw)| inside(raw)) {
+            seconds.retain(|(_, raw)| inside(raw));
+        }
+        // Requests without CPU time would look like a pool that works for nothing.
+        if seconds.is_empty() {
+            continue;
+        }
+        let one = |what: &str, k: f64, (id, raw): (String, RawSeries)| Series {
+            at: At::Everywhere,
+            id: format!("{what} {id}"),
+            n: 1.0,
+            k,
+            points: raw.points,
+        };
+        let all = series.into_iter().map(|s| one("requests", 0.0, s));
+        counted.insert(pod, all.chain(seconds.into_iter().map(|s| one("cpu", 1.0, s))).collect());
+    }
+    let mut samples = assemble(counted, &requests.instances, process_starts, pods, labels);
+    // A pod whose CPU time nobody knows is not one that does nothing.
+    samples.iter_mut().filter(|pod| pod.series.is_empty()).for_each(|pod| pod.process_start.clear());
+    samples
+}

@@ -8,6 +8,7 @@ mod boundaries;
 mod circuit;
 mod client;
 mod convert;
+mod cpu;
 mod credentials;
 mod native;
 mod problem;
@@ -22,7 +23,8 @@ pub use crate::judge::{At, PodSamples, Point, Pool, Series};
 pub(crate) use boundaries::TAIL;
 pub use boundaries::{Shape, Survey};
 pub use client::{HttpSource, MAX_PODS_PER_QUERY, MAX_SERIES};
-pub use convert::{Boundary, RawFailures, boundary, error_samples, latency_samples};
+pub use convert::{Boundary, RawFailures, boundary, cpu_samples, error_samples, latency_samples};
+pub use cpu::{CpuReader, CpuReading};
 pub use problem::QueryProblem;
 pub use reader::{AttemptKey, MetricReading, PodTarget, Reader, Reading};
 

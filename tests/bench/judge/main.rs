@@ -14,6 +14,7 @@
 
 mod advance;
 mod alarms;
+mod benefit;
 mod cost;
 mod delays;
 mod judge;
@@ -37,7 +38,7 @@ use targets::{Check, State};
 type Suite = fn(&Options) -> Section;
 
 /// What is measured, by the name it is asked for.
-const SUITES: [(&str, Suite); 11] = [
+const SUITES: [(&str, Suite); 12] = [
     ("clean", alarms::clean),
     ("shared", alarms::shared),
     ("stress", alarms::stress),
@@ -48,6 +49,7 @@ const SUITES: [(&str, Suite); 11] = [
     ("latency", delays::latency),
     ("advance", advance::unsafe_advance),
     ("pace", advance::pace),
+    ("benefit", benefit::benefit),
     ("cost", cost::cost),
 ];
 
@@ -60,7 +62,7 @@ pub(crate) struct Options {
     /// Runs of each delay.
     #[arg(long, default_value_t = 1_000)]
     delays: usize,
-    /// Only these suites: clean, shared, stress, limits, peers, delays, stressed, latency, advance, pace, cost.
+    /// Only these suites: clean, shared, stress, limits, peers, delays, stressed, latency, advance, pace, benefit, cost.
     #[arg(long, value_delimiter = ' ')]
     only: Vec<String>,
     /// Write docs/judge-benchmark.md and docs/judge-delays.svg instead of printing.

@@ -1,0 +1,444 @@
+//! Is it worth it? Requests per CPU-second of the free-threaded pool over those of the standard one, with an interval that may be looked
+//! at after every block. Pure; `docs/judge.md` says where the formulas come from.
+//!
+//! One grid serves both counters, so that both are of the same stretch of time: a cell's `n` are requests *and* CPU-seconds, its `k` are
+//! CPU-seconds. So `k ≤ n` always holds, and requests are what is left.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use super::{
+    grid::{Cell, Grid},
+    samples::{PodSamples, Pool, WeightChange},
+    weights::Weights,
+};
+use crate::api::{BenefitOutcome, Span};
+
+/// Throughput is compared in blocks of this length, at multiples since the epoch, in ms: those of a scrape interval depend on each other.
+pub const BLOCK_MS: i64 = 300_000;
+
+/// Nothing is said of fewer blocks: the interval is one for many, and how much blocks depend on each other has to be seen first.
+pub const LEAST_BLOCKS: usize = 12;
+
+/// The interval holds with this probability, over all looks.
+const CONFIDENCE: f64 = 0.95;
+
+/// The interval is at its narrowest, of those that may be looked at any time, after so many blocks.
+const BEST_AT: f64 = 24.0;
+
+/// A pod of one pool may answer this many times the requests of one of the other.
+const LOAD_TIMES: f64 = 1.25;
+
+/// A block counts if this part of it does.
+const PART_OF_BLOCK: f64 = 0.5;
+
+/// Requests that a pool has to answer in a block that counts.
+const LEAST_REQUESTS: f64 = 30.0;
+
+/// CPU-seconds that it has to take: the kernel counts in hundredths.
+const LEAST_CPU: f64 = 0.5;
+
+/// A pod with less than this part of the pods' mean CPU time says nothing of how pods differ.
+const PART_OF_POD: f64 = 0.25;
+
+/// More than this of a block is not taken to be left in the next: the interval would be without end.
+const MOST_KEPT: f64 = 0.8;
+
+/// After the end, for what is still on its way, in ms.
+const GRACE_MS: i64 = 60_000;
+
+/// What is measured, and for how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BenefitSpec {
+    /// Length of a cell, in ms.
+    pub cell_ms: i64,
+    /// The last step's weight is served from here on, ms since the epoch.
+    pub from: i64,
+    /// How long it is measured at most.
+    pub measure_for: Span,
+    /// The ratio that is wanted, such as 1.2.
+    pub wanted: f64,
+    /// Fingerprint of what the user asked for.
+    pub of: String,
+}
+
+/// Throughput per core, as measured so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Throughput {
+    /// Requests per CPU-second, ours over the standard pool's.
+    pub ratio: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Blocks that it is of.
+    pub blocks: usize,
+}
+
+/// What is to be said of the benefit.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct BenefitFinding {
+    /// Fingerprint of what was asked for.
+    pub of: String,
+    /// It is of the step whose counts are from here on, ms since the epoch.
+    pub from: i64,
+    /// How far it is known. Of anything but `Measuring` nothing that follows changes anything.
+    pub outcome: BenefitOutcome,
+    /// Requests per CPU-second, ours over the standard pool's.
+    pub ratio: Option<f64>,
+    /// Lower end of the 95 % interval.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Blocks that count.
+    pub blocks: usize,
+    /// All of it as one sentence.
+    pub sentence: String,
+}
+
+/// Measures the benefit at one step. All state follows from the samples, so a restart that reads them again finds the same.
+#[derive(Clone, Debug)]
+pub struct Benefit {
+    spec: BenefitSpec,
+    grid: Grid,
+    weights: Weights,
+    open: Option<Block>,
+    /// Logarithms of the ratio, block by block.
+    logs: Vec<f64>,
+    pods: BTreeMap<String, (Pool, Work)>,
+    left_out: LeftOut,
+    /// The first interval that decided.
+    decided: Option<(BenefitOutcome, Throughput)>,
+    several_processes: Option<String>,
+    problem: Option<String>,
+}
+
+/// What a pool or pod did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Work {
+    requests: f64,
+    cpu: f64,
+    /// Seconds of all pods together.
+    pod_seconds: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Block {
+    index: i64,
+    seconds: f64,
+    pods: BTreeMap<String, (Pool, Work)>,
+}
+
+/// Blocks that were not counted, by why.
+#[derive(Clone, Copy, Debug, Default)]
+struct LeftOut {
+    load: usize,
+    little: usize,
+}
+
+impl Work {
+    fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.cpu += other.cpu;
+        self.pod_seconds += other.pod_seconds;
+    }
+
+    fn per_cpu(self) -> f64 {
+        self.requests / self.cpu
+    }
+
+    fn per_pod(self) -> f64 {
+        self.requests / self.pod_seconds
+    }
+
+    fn counts(self) -> bool {
+        self.requests >= LEAST_REQUESTS && self.cpu >= LEAST_CPU
+    }
+}
+
+impl Block {
+    fn of(&self, pool: Pool) -> Work {
+        let mut sum = Work::default();
+        self.pods.values().filter(|(of, _)| *of == pool).for_each(|(_, work)| sum.add(*work));
+        sum
+    }
+}
+
+impl Benefit {
+    /// Nothing is known yet.
+    pub fn new(spec: BenefitSpec) -> Self {
+        Self {
+            grid: Grid::new(spec.cell_ms, spec.from),
+            weights: Weights::new(),
+            open: None,
+            logs: Vec::new(),
+            pods: BTreeMap::new(),
+            left_out: LeftOut::default(),
+            decided: None,
+            several_processes: None,
+            problem: None,
+            spec,
+        }
+    }
+
+    /// What is measured.
+    pub fn spec(&self) -> &BenefitSpec {
+        &self.spec
+    }
+
+    /// Its end, ms since the epoch.
+    pub fn until(&self) -> i64 {
+        self.spec.from.saturating_add(self.spec.measure_for.millis())
+    }
+
+    /// Nothing that is read after `now` (ms) changes what is said.
+    pub fn is_over(&self, now: i64) -> bool {
+        self.decided.is_some() || now >= self.until().saturating_add(GRACE_MS + 4 * self.spec.cell_ms)
+    }
+
+    /// Takes new samples: series of requests with `n` = 1, `k` = 0, of CPU-seconds with `n` = 1, `k` = 1.
+    pub fn feed(&mut self, now: i64, samples: &[PodSamples], changes: &[WeightChange]) {
+        self.problem = None;
+        self.weights.learn(changes);
+        for cell in self.grid.feed(now, samples, &self.weights, |_, _| {}) {
+            self.feed_cell(&cell);
+        }
+        self.several_processes = self.grid.several_processes().map(str::to_owned);
+    }
+
+    /// There was nothing to read, and why.
+    pub fn failed(&mut self, problem: String) {
+        self.problem = Some(problem);
+    }
+
+    /// Takes a cell, in order of time.
+    pub fn feed_cell(&mut self, cell: &Cell) {
+        if cell.start < self.spec.from || cell.end > self.until() {
+            return;
+        }
+        let index = cell.start.div_euclid(BLOCK_MS);
+        if self.open.as_ref().is_some_and(|open| open.index != index) {
+            self.close();
+        }
+        let open = self.open.get_or_insert_with(|| Block { index, ..Block::default() });
+        let both = [Pool::Standard, Pool::FreeThreaded]
+            .into_iter()
+            .all(|pool| cell.pods(pool, false).next().is_some());
+        let length = cell.end - cell.start;
+        if both && !cell.held && !cell.several_processes && length <= BLOCK_MS {
+            open.seconds += cell.seconds();
+            for (name, pod) in cell.pods.iter().filter(|(_, pod)| !pod.young) {
+                let work = Work {
+                    requests: pod.counts.n - pod.counts.k,
+                    cpu: pod.counts.k,
+                    pod_seconds: cell.seconds(),
+                };
+                open.pods.entry(name.clone()).or_insert((pod.pool, Work::default())).1.add(work);
+            }
+        }
+        if cell.end >= (index + 1) * BLOCK_MS {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(block) = self.open.take() else { return };
+        let (ours, standard) = (block.of(Pool::FreeThreaded), block.of(Pool::Standard));
+        let long = block.seconds * 1000.0 >= PART_OF_BLOCK * BLOCK_MS as f64;
+        if !(long && ours.counts() && standard.counts()) {
+            self.left_out.little += 1;
+            return;
+        }
+        let load = ours.per_pod() / standard.per_pod();
+        if !(1.0 / LOAD_TIMES..=LOAD_TIMES).contains(&load) {
+            self.left_out.load += 1;
+            return;
+        }
+        self.logs.push((ours.per_cpu() / standard.per_cpu()).ln());
+        for (name, (pool, work)) in block.pods {
+            self.pods.entry(name).or_insert((pool, Work::default())).1.add(work);
+        }
+        // What was decided first is what is said, in a replay too.
+        if self.decided.is_none()
+            && let Some(measured) = self.measured()
+        {
+            self.decided = decide(&measured, self.spec.wanted).map(|outcome| (outcome, measured));
+        }
+    }
+
+    /// The ratio and its interval; `None` before there are enough blocks and pods.
+    pub fn measured(&self) -> Option<Throughput> {
+        let blocks = self.logs.len();
+        if blocks < LEAST_BLOCKS {
+            return None;
+        }
+        let (mean, variance) = long_run(&self.logs);
+        let in_time = variance.sqrt() * boundary(blocks as f64);
+        let half = in_time.hypot(pods_differ(&self.pods)?);
+        Some(Throughput { ratio: mean.exp(), low: (mean - half).exp(), high: (mean + half).exp(), blocks })
+    }
+
+    /// What is to be said at `now` (ms since the epoch).
+    pub fn finding(&self, now: i64) -> BenefitFinding {
+        let (outcome, measured) = match &self.decided {
+            Some((outcome, measured)) => (*outcome, Some(measured.clone())),
+            None if self.is_over(now) => (BenefitOutcome::Unknown, self.measured()),
+            None => (BenefitOutcome::Measuring, self.measured()),
+        };
+        let of = |what: fn(&Throughput) -> f64| measured.as_ref().map(what);
+        BenefitFinding {
+            of: self.spec.of.clone(),
+            from: self.spec.from,
+            outcome,
+            ratio: of(|m| m.ratio),
+            low: of(|m| m.low),
+            high: of(|m| m.high),
+            blocks: measured.as_ref().map_or(self.logs.len(), |m| m.blocks),
+            sentence: self.sentence(outcome, measured.as_ref()),
+        }
+    }
+
+    fn sentence(&self, outcome: BenefitOutcome, measured: Option<&Throughput>) -> String {
+        let Some(m) = measured else {
+            let known = if outcome == BenefitOutcome::Measuring { "not known yet" } else { "unknown" };
+            let why = match (&self.problem, &self.several_processes) {
+                (Some(problem), _) => format!(": {problem}"),
+                (None, Some(pod)) => format!(
+                    ": the counters of pod {pod} jump between several processes; count its CPU time from outside, with \
+                     benefit.cpu: {{name: container_cpu_usage_seconds_total}}"
+                ),
+                (None, None) => self.why(),
+            };
+            return format!("throughput per core is {known}{why}");
+        };
+        let wanted = times(self.spec.wanted);
+        let end = match outcome {
+            BenefitOutcome::Benefit => format!("at least the {wanted} wanted"),
+            BenefitOutcome::NoBenefit => format!("less than the {wanted} wanted"),
+            BenefitOutcome::Measuring => format!("not decided yet, {wanted} is wanted"),
+            BenefitOutcome::Unknown if m.low > 1.0 => {
+                format!(
+                    "more than the standard pool's, but in {} not shown to be the {wanted} wanted",
+                    self.spec.measure_for
+                )
+            }
+            BenefitOutcome::Unknown => {
+                format!("{} did not suffice to tell it from the {wanted} wanted", self.spec.measure_for)
+            }
+        };
+        format!(
+            "throughput per core {} times the standard pool's (95 % interval {} to {}, {} blocks of 5 min): {end}",
+            times(m.ratio),
+            times(m.low),
+            times(m.high),
+            m.blocks
+        )
+    }
+
+    /// Why there is no interval.
+    fn why(&self) -> String {
+        let mut text = if self.logs.len() < LEAST_BLOCKS {
+            format!(": {} of at least {LEAST_BLOCKS} blocks of 5 min", self.logs.len())
+        } else {
+            ": with one pod in each pool nobody can tell the interpreter from the pod".to_owned()
+        };
+        let LeftOut { load, little } = self.left_out;
+        if load > 0 {
+            let _ = write!(
+                text,
+                "; {load} left out: the pods of one pool answered over 25 % more requests each than those of the other"
+            );
+        }
+        if little > 0 {
+            let _ =
+                write!(text, "; {little} left out: too few requests, CPU seconds or warm pods at one weight");
+        }
+        text
+    }
+}
+
+/// Shown to be what is wanted, shown to be less, or neither.
+fn decide(measured: &Throughput, wanted: f64) -> Option<BenefitOutcome> {
+    if measured.high < wanted {
+        Some(BenefitOutcome::NoBenefit)
+    } else if measured.low > wanted.max(1.0) {
+        Some(BenefitOutcome::Benefit)
+    } else {
+        None
+    }
+}
+
+/// `1.03`
+fn times(ratio: f64) -> String {
+    let text = format!("{ratio:.2}");
+    text.strip_suffix('0').filter(|text| !text.ends_with('.')).map_or(text.clone(), str::to_owned)
+}
+
+/// Mean, and the variance of one block that its error follows in the long run: Newey and West with Bartlett's weights, lag `⌈∛n⌉`, for few
+/// blocks made larger by the degrees of freedom that mean and lags cost. What blocks seem to have against each other is not believed.
+fn long_run(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let lags = (1..values.len()).find(|lag| lag.pow(3) >= values.len()).unwrap_or(1);
+    let together = |lag: usize| {
+        let pairs = values.iter().zip(values.iter().skip(lag));
+        pairs.map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / n
+    };
+    let alone = together(0);
+    let weight = |lag: usize| 1.0 - lag as f64 / (lags as f64 + 1.0);
+    let all = alone + 2.0 * (1..=lags).map(|lag| weight(lag) * together(lag)).sum::<f64>();
+    // Three lags see little of what lasts for much longer, so that it is also taken for a first-order process, with what is too little of its
+    // correlation in few values (Kendall).
+    let next = if alone > 0.0 { together(1) / alone } else { 0.0 };
+    let kept = (next + (1.0 + 3.0 * next) / n).clamp(0.0, MOST_KEPT);
+    let lasting = alone * (1.0 + kept) / (1.0 - kept);
+    (mean, all.max(alone).max(lasting) * n / (n - 1.0 - lags as f64).max(1.0))
+}
+
+/// Half the width of the asymptotic confidence sequence after `n` blocks, in standard deviations of one: the Gaussian mixture of
+/// Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, with `ρ` for its narrowest interval at [`BEST_AT`].
+fn boundary(n: f64) -> f64 {
+    let alpha = 1.0 - CONFIDENCE;
+    let nats = -2.0 * f64::ln(alpha);
+    let rho2 = (nats + (nats + 1.0).ln()) / BEST_AT;
+    let grown = n * rho2 + 1.0;
+    (2.0 * grown / (n * n * rho2) * (grown.sqrt() / alpha).ln()).sqrt()
+}
+
+/// Half the width that the choice of pods leaves, however long they are watched: nodes differ. From the spread of the pods within their
+/// pools, which both are taken to have alike. `None` where no pool has two.
+fn pods_differ(pods: &BTreeMap<String, (Pool, Work)>) -> Option<f64> {
+    let mean = pods.values().map(|(_, work)| work.cpu).sum::<f64>() / pods.len() as f64;
+    let (mut squares, mut free, mut parts) = (0.0, 0_usize, 0.0);
+    for pool in [Pool::Standard, Pool::FreeThreaded] {
+        let counts = |work: &Work| work.cpu >= PART_OF_POD * mean && work.requests > 0.0;
+        let logs: Vec<f64> = pods
+            .values()
+            .filter(|(of, work)| *of == pool && counts(work))
+            .map(|(_, work)| work.per_cpu().ln())
+            .collect();
+        if logs.is_empty() {
+            return None;
+        }
+        let m = logs.len() as f64;
+        let middle = logs.iter().sum::<f64>() / m;
+        squares += logs.iter().map(|log| (log - middle).powi(2)).sum::<f64>();
+        free += logs.len() - 1;
+        parts += 1.0 / m;
+    }
+    (free > 0).then(|| student(free) * (squares / free as f64 * parts).sqrt())
+}
+
+/// The 97.5 % quantile of Student's t (Cornish and Fisher's expansion from three degrees of freedom on, to 1 %).
+fn student(free: usize) -> f64 {
+    const Z: f64 = 1.959_964;
+    let f = free as f64;
+    match free {
+        0 | 1 => 12.706,
+        2 => 4.303,
+        _ => {
+            Z + (Z.powi(3) + Z) / (4.0 * f)
+                + (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / (96.0 * f * f)
+                + (3.0 * Z.powi(7) + 19.0 * Z.powi(5) + 17.0 * Z.powi(3) - 15.0 * Z) / (384.0 * f.powi(3))
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use freethread_rollout::{
     api::{BenefitOutcome, Span},
-    judge::{Benefit, BenefitSpec, Cell, Counts, PodCounts, Pool},
+    judge::{Benefit, BenefitSpec, Cell, Counts, PodCounts, Pool, Slower},
 };
 
 use crate::{
@@ -62,7 +62,7 @@ fn measure(setting: Setting, ratio: f64, wanted: f64, mut random: Random) -> Ben
             let cpu = 0.02 * requests * cost * own * random.factor(0.05);
             let pool = if ours { Pool::FreeThreaded } else { Pool::Standard };
             let counts = Counts::new(requests + cpu, cpu);
-            pods.insert(format!("{pod}"), PodCounts { pool, young: false, counts });
+            pods.insert(format!("{pod}"), PodCounts { pool, young: false, counts, slower: Slower::UNKNOWN });
         }
         benefit.feed_cell(&Cell::plain(cell * CELL_MS, (cell + 1) * CELL_MS, pods));
     }

@@ -146,7 +146,11 @@ mod tests {
                 fields.push(field);
             }
         }
-        assert_eq!((FORMAT, checksum(fields.join(" ").as_bytes())), (1, 13194609577423582864), "{fields:?}");
+        assert_eq!(
+            (FORMAT, checksum(fields.join(" ").as_bytes())),
+            (1, 13_194_609_577_423_582_864),
+            "{fields:?}"
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod crash;
 mod deletion;
 #[path = "act_faults/fall.rs"]
 mod fall;
+#[path = "laws/findings.rs"]
+mod findings;
 #[path = "act_faults/lease.rs"]
 mod lease;
 #[path = "act_faults/pool.rs"]

@@ -14,6 +14,8 @@ mod check;
 mod commands;
 #[path = "laws/crash.rs"]
 mod crash;
+#[path = "laws/findings.rs"]
+mod findings;
 #[path = "laws/pace.rs"]
 mod pace;
 #[path = "laws/tables.rs"]

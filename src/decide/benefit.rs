@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{
     Note, commands,
-    pass::{Pass, after},
+    pass::{BACK, Pass, after},
     text,
 };
 use crate::{
@@ -15,9 +15,6 @@ use crate::{
     judge::BenefitFinding,
     observe::RollbackNote,
 };
-
-/// How the sentence ends where traffic goes back.
-const BACK: &str = "; traffic is back on the standard pool";
 
 /// What is known is of what the spec asks for now, and known not to be worth it means that traffic goes back.
 pub(super) fn benefit(pass: &mut Pass<'_>) -> ControlFlow<()> {
@@ -133,7 +130,7 @@ pub(super) fn settle(pass: &mut Pass<'_>) -> bool {
 }
 
 /// What is said of it where all steps are done: reason, words to add, and what is waited for.
-pub(super) fn words(pass: &mut Pass<'_>) -> (Reason, String) {
+pub(super) fn words(pass: &Pass<'_>) -> (Reason, String) {
     let Some(known) = pass.next.benefit.clone() else { return (Reason::Completed, String::new()) };
     let (reason, words) = match known.outcome {
         BenefitOutcome::Measuring => (Reason::Completed, "throughput per core is being measured".to_owned()),

@@ -7,7 +7,7 @@ use super::{
     pass::Pass,
     step,
 };
-use crate::api::{OnStandardChange, Phase, Reason};
+use crate::api::{AttemptStatus, OnStandardChange, Phase, Reason};
 
 /// The sentence's beginning.
 pub(super) fn standard_changed(name: &str) -> String {
@@ -27,7 +27,7 @@ pub(super) fn changed(pass: &mut Pass<'_>) -> ControlFlow<()> {
     } else if template && restart {
         start_again(pass, Reason::StandardChanged, &standard_changed(&standard.name));
     } else if attempt.spec_hash != wanted {
-        fresh_evidence(pass, &wanted);
+        fresh_evidence(pass);
     } else {
         return Continue(());
     }
@@ -59,22 +59,17 @@ pub(super) fn start_again(pass: &mut Pass<'_>, reason: Reason, why: &str) {
 }
 
 /// Another analysis: fresh evidence at the current step; the weight stays.
-fn fresh_evidence(pass: &mut Pass<'_>, wanted: &str) {
-    let now = pass.stamp();
-    let Some(attempt) = pass.next.attempt.as_mut() else { return };
-    attempt.number += 1;
-    attempt.started_at = now.clone();
-    attempt.step_started_at = now.clone();
-    attempt.converged_at = None;
-    attempt.waiting_since = None;
-    attempt.blind_since = None;
-    attempt.approved = false;
-    wanted.clone_into(&mut attempt.spec_hash);
-    // A guard that stands goes on with a new window. The last weight is known, and is not written now.
-    attempt.guard_since = attempt.guard_since.take().map(|_| now);
-    let all = attempt.weight_changes.len();
-    attempt.weight_changes.drain(..all.saturating_sub(1));
-    let number = attempt.number;
+fn fresh_evidence(pass: &mut Pass<'_>) {
+    let Some(before) = pass.next.attempt.take() else { return };
+    let number = before.number.saturating_add(1);
+    let fresh = pass.new_attempt(number, &before.standard_hash);
+    pass.next.attempt = Some(AttemptStatus {
+        overshoot_approved: before.overshoot_approved,
+        // A guard that stands goes on with a new window, and the last weight is known and not written now.
+        guard_since: before.guard_since.map(|_| fresh.started_at.clone()),
+        weight_changes: before.weight_changes.into_iter().next_back().into_iter().collect(),
+        ..fresh
+    });
     pass.next.benefit = None;
     pass.target = pass.written().min(pass.reach().pods);
     let phase = if pass.last_written() == 0 { Phase::Pending } else { pass.base_phase() };

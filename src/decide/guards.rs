@@ -329,9 +329,10 @@ fn safe(pass: &Pass<'_>) -> Option<Stop> {
 pub(super) fn undecided_until(pass: &Pass<'_>) -> Option<Timestamp> {
     let (attempt, step) = (pass.next.attempt.as_ref()?, pass.step()?);
     let Pace::Evidence { max, .. } = step.pace() else { return None };
-    let converged = attempt.converged_at.as_ref()?.0;
+    attempt.converged_at.as_ref()?;
+    let served = attempt.step_counts_from.as_ref()?.0;
     // Young pods bring no evidence: the time to decide begins with the first warm one.
-    let from = pass.first_warm_at().map_or(converged, |warm| warm.max(converged));
+    let from = pass.first_warm_at().map_or(served, |warm| warm.max(served));
     (!attempt.approved && pass.input.finding.kind != FindingKind::Safe).then(|| after(from, max))
 }
 

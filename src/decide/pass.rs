@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::{Guards, Input, Note, PoolWanted, Reach, hash::spec_hash, reach};
+use super::{Guards, Input, Note, PoolWanted, Reach, SETTLE, hash::spec_hash, reach};
 use crate::{
     api::{
         AttemptStatus, FreeThreadRolloutStatus, LAST_LOGS_LIMIT, LastLog, NextStatus, Phase, Reason, Span,
@@ -11,6 +11,9 @@ use crate::{
     },
     observe::{LivePool, Pod, Precision, StandardPool},
 };
+
+/// How a sentence ends after which no traffic is ours.
+pub(super) const BACK: &str = "; traffic is back on the standard pool";
 
 /// What is being decided.
 pub(super) struct Pass<'a> {
@@ -66,6 +69,11 @@ impl<'a> Pass<'a> {
             .into_iter()
             .flatten()
             .for_each(heal);
+        // This one is a moment ahead where all is well.
+        let served = MicroTime(after(now.0, SETTLE));
+        if let Some(from) = attempt.step_counts_from.as_mut().filter(|from| **from > served) {
+            *from = served;
+        }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -204,7 +212,7 @@ impl<'a> Pass<'a> {
 
     /// Weight 0 and the end of the attempt.
     pub(super) fn roll_back(&mut self, reason: Reason, sentence: &str) {
-        let message = format!("{}; traffic is back on the standard pool", super::text::open(sentence));
+        let message = format!("{}{BACK}", super::text::open(sentence));
         super::commands::overtaken(self, &message);
         self.say(Phase::RolledBack, reason, message);
         self.rest();
@@ -296,8 +304,20 @@ impl<'a> Pass<'a> {
     pub(super) fn open_attempt(&mut self, standard_hash: &str) -> i32 {
         let noted = self.live().and_then(|live| live.rollback.as_ref()).map_or(0, |note| note.attempt);
         let number = self.next.attempt.as_ref().map_or(noted, |attempt| attempt.number).saturating_add(1);
+        self.next.attempt = Some(self.new_attempt(number, standard_hash));
+        self.next.step = 0;
+        self.next.drift = None;
+        self.next.benefit = None;
+        self.next.last_logs = Vec::new();
+        // What is known of the time before it may be known already.
+        self.wake(self.now());
+        number
+    }
+
+    /// An attempt of which nothing is known yet.
+    pub(super) fn new_attempt(&self, number: i32, standard_hash: &str) -> AttemptStatus {
         let now = self.stamp();
-        self.next.attempt = Some(AttemptStatus {
+        AttemptStatus {
             number,
             started_at: now.clone(),
             step_started_at: now,
@@ -315,14 +335,7 @@ impl<'a> Pass<'a> {
             checkpoint: None,
             weight_changes: Vec::new(),
             guard_since: None,
-        });
-        self.next.step = 0;
-        self.next.drift = None;
-        self.next.benefit = None;
-        self.next.last_logs = Vec::new();
-        // What is known of the time before it may be known already.
-        self.wake(self.now());
-        number
+        }
     }
 
     /// Apply our objects where they are missing or not as they should be. An existing pool with traffic is left as it is:

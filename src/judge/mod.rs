@@ -10,6 +10,7 @@ mod finding;
 mod freshness;
 mod grid;
 mod hard;
+mod interval;
 mod merge;
 mod mixture;
 mod noise;

@@ -16,7 +16,7 @@ use super::{
     Metrics,
     benefit::{BenefitMeter, BenefitWanted},
     history::HistoryReader,
-    keep::{Keeper, resume},
+    keep::{Keeper, complete, resume},
     told::{Told, counting, key, tell},
 };
 use crate::{
@@ -292,32 +292,28 @@ async fn read(
     pokes: Pokes,
     metrics: Metrics,
 ) {
-    let mut judged: Option<(AttemptKey, Attempt)> = None;
+    let mut judged: Option<(AttemptKey, Attempt, Keeper)> = None;
     let mut meter = BenefitMeter::new(source.clone());
     let mut past = HistoryReader::new(source);
-    let mut keeper = Keeper::default();
     loop {
         let wanted = inputs.borrow().clone();
         let Wanted { scope, key, plan, pods, .. } = &wanted;
         let scrape = wanted.spec.cell_ms;
-        if wanted.learns {
-            past.read(scope, *key, plan, pods, &wanted.spec, &metrics).await;
-        }
-        if judged.as_ref().is_none_or(|(of, attempt)| of != key || attempt.spec() != &wanted.spec) {
+        if judged.as_ref().is_none_or(|(of, attempt, _)| of != key || attempt.spec() != &wanted.spec) {
             // Judged by other rules, everything counts from the start.
             if judged.is_some() {
                 reader.forget(&scope.rollout);
             }
             let (rollout, kept) = (&scope.rollout, wanted.kept.as_ref());
             let resumed = kept.and_then(|kept| resume(&reader, rollout, *key, plan, kept, &wanted.spec));
-            let attempt = resumed.or_else(|| Attempt::new(wanted.spec.clone()).ok());
-            judged = attempt.map(|attempt| (*key, attempt));
-            keeper = Keeper::default();
+            let begun = || Attempt::new(wanted.spec.clone()).ok().map(|attempt| (attempt, Keeper::default()));
+            judged = resumed.or_else(begun).map(|(attempt, keeper)| (*key, attempt, keeper));
         }
         let now = Timestamp::now().as_millisecond();
         let reading = reader.read(scope, *key, plan, pods, scrape, now).await;
         let caught_up = [&reading.errors, &reading.latency].into_iter().flatten().all(|r| r.caught_up);
-        if let Some((key, attempt)) = &mut judged {
+        let complete = complete(&reading, now);
+        if let Some((key, attempt, keeper)) = &mut judged {
             attempt.feed(&Observed {
                 now,
                 metrics: &samples(reading, &metrics),
@@ -325,7 +321,7 @@ async fn read(
                 step_started: wanted.step_started,
             });
             let found = Finding::of_counts(&attempt.verdict(now), wanted.step_started);
-            if caught_up {
+            if complete {
                 keeper.keep(attempt, now, wanted.step_started);
             }
             let benefit = meter.finding(wanted.benefit.as_ref(), now);
@@ -337,6 +333,9 @@ async fn read(
             }
             // After everything that a rollback could wait for.
             if caught_up {
+                if wanted.learns {
+                    past.read(scope, *key, plan, pods, &wanted.spec, &metrics).await;
+                }
                 let changes = &wanted.weight_changes;
                 meter.read(wanted.benefit.as_ref(), scope, pods, changes, &metrics, now).await;
             }

@@ -7,7 +7,7 @@ use crate::{
     judge::{Attempt, AttemptSpec, Checkpoint},
     observe::{
         presets::MetricPlan,
-        prometheus::{AttemptKey, Reader},
+        prometheus::{AttemptKey, MetricReading, QueryProblem, Reader, Reading},
     },
 };
 
@@ -22,12 +22,12 @@ pub(super) fn resume(
     plan: &MetricPlan,
     kept: &CheckpointStatus,
     spec: &AttemptSpec,
-) -> Option<Attempt> {
+) -> Option<(Attempt, Keeper)> {
     let data = BASE64_STANDARD.decode(&kept.data).unwrap_or_default();
     match Attempt::restore(&data, spec) {
         Ok((attempt, until)) => {
             reader.resume(rollout, key, plan, until);
-            Some(attempt)
+            Some((attempt, Keeper { kept: None, tried: Some(until) }))
         }
         Err(error) => {
             tracing::info!(%rollout, "the evidence is read from the start, its checkpoint is not used: {error}");
@@ -45,11 +45,56 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
+    /// Keeps it, if it is time, after a reading of everything up to `now`: what was not read must not be taken for known.
     pub(super) fn keep(&mut self, attempt: &Attempt, now: i64, step_started: i64) {
         let due = |tried: i64| tried < step_started || now - tried >= KEEP_EVERY_MS;
         if now >= step_started && self.tried.is_none_or(due) {
             self.tried = Some(now);
             self.kept = attempt.checkpoint(now).or(self.kept.take());
         }
+    }
+}
+
+/// Everything up to now has been read, of all metrics. A query that failed has left something to read.
+pub(super) fn complete(reading: &Reading, now: i64) -> bool {
+    let empty = |problem: &QueryProblem| matches!(problem, QueryProblem::Empty { .. });
+    let whole =
+        |metric: &MetricReading| metric.until >= now && metric.samples.as_ref().err().is_none_or(empty);
+    [&reading.errors, &reading.latency].into_iter().flatten().all(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::MetricSpec;
+
+    fn read(until: i64, problem: Option<QueryProblem>) -> MetricReading {
+        MetricReading { until, caught_up: true, samples: problem.map_or(Ok(vec![]), Err), boundary: None }
+    }
+
+    #[test]
+    fn what_a_failed_query_left_unread_is_not_taken_for_known() {
+        let of = |errors, latency| complete(&Reading { errors: Some(errors), latency }, 1_000);
+        let timeout = QueryProblem::Timeout { profile: String::new(), query: String::new(), within: 1 };
+        let empty = QueryProblem::Empty { profile: String::new(), query: String::new(), scraped: true };
+        assert!(of(read(1_000, None), None) && of(read(1_000, None), Some(read(1_000, Some(empty)))));
+        assert!(!of(read(1_000, None), Some(read(1_000, Some(timeout)))));
+        assert!(!of(read(999, None), None), "there is more to read");
+    }
+
+    #[test]
+    fn kept_at_each_step_and_every_ten_minutes() {
+        let attempt =
+            Attempt::new(AttemptSpec::new(0.01, 15_000, 0, vec![MetricSpec::errors(0.0, None)])).unwrap();
+        let mut keeper = Keeper::default();
+        let mut at = |now, step| {
+            keeper.keep(&attempt, now, step);
+            keeper.kept.as_ref().map(|kept| kept.until)
+        };
+        assert_eq!(at(4_000, 5_000), None, "the step's weight is not served yet");
+        assert_eq!(at(6_000, 5_000), Some(6_000));
+        assert_eq!(at(600_000, 5_000), Some(6_000));
+        assert_eq!(at(606_000, 5_000), Some(606_000));
+        assert_eq!(at(608_000, 607_000), Some(608_000), "another step");
     }
 }

@@ -5,8 +5,9 @@ use freethread_rollout::api::{FINALIZER, Phase, Reason};
 use serde_json::{Value, json};
 
 use super::{
+    findings::{breach, clear},
     server::{Call, Fault},
-    world::{World, breach, clear},
+    world::World,
 };
 
 /// Something that happens once the persisted state is such.

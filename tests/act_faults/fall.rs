@@ -12,8 +12,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
+    findings::breach,
     server::{Call, Fault, PASSING},
-    world::{Pass, World, breach},
+    world::{Pass, World},
 };
 
 /// Three tries of 2 s each.
@@ -133,7 +134,7 @@ async fn comes_before_a_status_that_fails_and_the_next_pass_knows_why() {
         assert_eq!((world.server.written(), world.status().phase), (Some(0), Phase::Progressing));
         // The evidence may be gone by then; the reason stands on the pool.
         world.restart();
-        world.finding = super::world::clear();
+        world.finding = super::findings::clear();
         world.tick();
         world.pass().await.unwrap();
         assert_eq!(world.calls().await, [Call::Status, Call::Event], "{fault:?}");

@@ -4,10 +4,10 @@ use freethread_rollout::{
     act::{ActError, Actor, Done, Written, act},
     api::{
         ANNOTATION_COMMAND, FINALIZER, FreeThreadRollout, FreeThreadRolloutStatus, LABEL_POOL, LABEL_ROLLOUT,
-        POOL_FREE_THREADED, Percent, Reason,
+        POOL_FREE_THREADED, Reason,
     },
     decide::{Decision, Input, decide},
-    judge::{Baseline, Blind, Finding, FindingKind, History, Noise},
+    judge::Finding,
     observe::{Scene, Stores, observe},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +18,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::findings::clear;
 use super::server::{Call, Seen, Server};
 
 pub(crate) struct World {
@@ -36,44 +37,6 @@ pub(crate) struct Pass {
     pub(crate) rollout: FreeThreadRollout,
     pub(crate) scene: Scene,
     pub(crate) decision: Decision,
-}
-
-pub(crate) fn breach() -> Finding {
-    let sentence = "errors 21 % against 0.1 % on the standard pool".into();
-    Finding { kind: FindingKind::Breach, reason: Reason::ErrorRate, sentence, ..clear() }
-}
-
-/// An hour of 100 requests a second, 0.1 % of them bad.
-pub(crate) fn history() -> History {
-    let baseline = Baseline {
-        noise: Noise { phi: 1.3, tau: 0.1 },
-        learnt: true,
-        per_second: 100.0,
-        bad: 0.001,
-        seconds: 3600.0,
-        bad_requests: 360.0,
-        pods: 9,
-    };
-    History { metric: "errors".into(), baseline, problem: None, boundaries: None }
-}
-
-pub(crate) fn clear() -> Finding {
-    Finding {
-        kind: FindingKind::Clear,
-        reason: Reason::Stepping,
-        sentence: "no worse than the standard pool".into(),
-        evidence: Some(0.5),
-        bound: Some(100.0),
-        safe: None,
-        metrics: vec![],
-        blind: Blind::No,
-        counts_from: None,
-        observed: Some(Percent::from_ratio(0.2)),
-        history: vec![history()],
-        checkpoint: None,
-        benefit: None,
-        standard_seen: true,
-    }
 }
 
 impl World {

@@ -7,8 +7,9 @@ use freethread_rollout::{
 };
 
 use super::{
+    findings::{breach, clear},
     tables::{condition, pass, states, world},
-    world::{World, breach, clear},
+    world::World,
 };
 
 /// A rollout that asks for 20 % more.

@@ -3,14 +3,15 @@
 use freethread_rollout::{
     api::{FreeThreadRolloutStatus, OnStandardChange, Phase, Reason, Span},
     decide::{Movement, PoolWanted, decide},
-    judge::FindingKind,
+    judge::{Checkpoint, Finding, FindingKind},
     observe::{LogTail, RollbackNote},
 };
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    findings::{breach, clear},
     tables::{condition, pass, settle, states, until, world},
-    world::{World, breach, clear},
+    world::World,
 };
 
 #[test]
@@ -383,4 +384,48 @@ fn a_clock_that_steps_back_stretches_nothing_by_that_much() {
     let decision = pass(&mut world);
     let at = decision.status.next.unwrap().at.unwrap().0;
     assert_eq!(at, Timestamp::from_second(1_700_000_010).unwrap());
+}
+
+#[test]
+fn another_analysis_knows_nothing_of_the_evidence_before_it() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    world.finding.checkpoint = Some(Checkpoint { until: world.now.as_millisecond(), data: vec![1] });
+    pass(&mut world);
+    let before = world.status.attempt.clone().unwrap();
+    assert!(before.checkpoint.is_some() && !before.baseline.is_empty());
+    world.finding = Finding { history: vec![], checkpoint: None, ..clear() };
+    world.spec.analysis.blind_for = Span::from_secs(45);
+    pass(&mut world);
+    let fresh = world.status.attempt.clone().unwrap();
+    assert_eq!((fresh.number, fresh.baseline.len()), (before.number + 1, 0), "its own hour is read");
+    assert_eq!((fresh.checkpoint, fresh.step_counts_from, fresh.weight_changes.len()), (None, None, 1));
+    assert_eq!(
+        world.live.as_ref().unwrap().replicas,
+        before.weight_changes.last().unwrap().pods.unwrap(),
+        "the weight stays"
+    );
+}
+
+#[test]
+fn a_clock_that_steps_back_delays_no_evidence() {
+    let mut world = world();
+    until(&mut world, Reason::Holding);
+    world.now -= SignedDuration::from_hours(1);
+    pass(&mut world);
+    let from = world.status.attempt.as_ref().unwrap().step_counts_from.as_ref().unwrap().0;
+    assert!(from <= world.now + SignedDuration::from_secs(5), "{from} at {}", world.now);
+}
+
+#[test]
+fn where_all_is_done_safe_and_clear_are_the_same() {
+    let mut world = world();
+    until(&mut world, Reason::AwaitingApproval);
+    world.say("promote");
+    until(&mut world, Reason::Completed);
+    pass(&mut world);
+    let settled = world.status.clone();
+    world.finding.kind = FindingKind::Safe;
+    pass(&mut world);
+    assert_eq!(world.status, settled, "nobody waits for it, and each change would be a write");
 }

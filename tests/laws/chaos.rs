@@ -11,7 +11,10 @@ use freethread_rollout::{
 use jiff::SignedDuration;
 
 use super::benefit::found;
-use super::world::{Standard, World, clear, history};
+use super::{
+    findings::{clear, history},
+    world::{Standard, World},
+};
 
 /// One random event, or none.
 pub(crate) fn strike(world: &mut World) {

@@ -8,8 +8,8 @@ use freethread_rollout::{
 use jiff::SignedDuration;
 
 use super::{
+    findings::{breach, clear},
     tables::{pass, result, settle, states, until, world},
-    world::{breach, clear},
 };
 
 #[test]

@@ -9,7 +9,8 @@ use freethread_rollout::{
 use super::{
     benefit::found,
     check::LAWS,
-    world::{World, breach, clear, plain_spec},
+    findings::{breach, clear},
+    world::{World, plain_spec},
 };
 
 /// Something that happens once the persisted status says so.

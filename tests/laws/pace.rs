@@ -8,8 +8,9 @@ use jiff::SignedDuration;
 
 use super::{
     chaos::pace_by_evidence,
+    findings::breach,
     tables::{condition, pass, states, until, world},
-    world::{World, breach},
+    world::World,
 };
 
 fn paced(on: OnInconclusive) -> World {

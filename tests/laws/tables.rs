@@ -8,7 +8,10 @@ use freethread_rollout::{
 };
 use jiff::SignedDuration;
 
-use super::world::{World, breach, clear};
+use super::{
+    findings::{breach, clear},
+    world::World,
+};
 
 pub(crate) fn world() -> World {
     let mut world = World::new(1);

@@ -6,8 +6,9 @@ use freethread_rollout::{
 };
 
 use super::{
+    findings::{breach, clear},
     tables::{pass, result, settle, states, until, world},
-    world::{World, breach, clear},
+    world::World,
 };
 
 /// Nothing of ours is left, and the decision is the one that takes the finalizer off.

@@ -1,15 +1,17 @@
 //! A small world: what a decision does to a cluster, without one. Only the persisted status and the cluster survive a crash.
 
 use freethread_rollout::{
-    api::{FreeThreadRolloutSpec, FreeThreadRolloutStatus, Percent, Reason},
+    api::{FreeThreadRolloutSpec, FreeThreadRolloutStatus},
     decide::{Decision, Guards, Input, Movement, PoolWanted, decide_with},
-    judge::{Baseline, Blind, Finding, FindingKind, History, Noise},
+    judge::Finding,
     observe::{
         FreeThreadedPool, LivePool, LogTail, Observation, Obstacle, Pod, Precision, RollbackNote, RouteState,
         StandardPool,
     },
 };
 use jiff::{SignedDuration, Timestamp};
+
+use super::findings::clear;
 
 /// `SplitMix64`: the same histories on every machine.
 pub(crate) struct Random(pub u64);
@@ -90,44 +92,6 @@ pub(crate) fn plain_spec() -> FreeThreadRolloutSpec {
         "analysis": {"preset": "fastapi-instrumentator", "errorRate": {"max": "1%"}, "blindFor": "30s"},
         "progressDeadline": "1m",
     }))
-}
-
-/// An hour of 100 requests a second, 0.1 % of them bad.
-pub(crate) fn history() -> History {
-    let baseline = Baseline {
-        noise: Noise { phi: 1.3, tau: 0.1 },
-        learnt: true,
-        per_second: 100.0,
-        bad: 0.001,
-        seconds: 3600.0,
-        bad_requests: 360.0,
-        pods: 9,
-    };
-    History { metric: "errors".into(), baseline, problem: None, boundaries: None }
-}
-
-pub(crate) fn clear() -> Finding {
-    Finding {
-        kind: FindingKind::Clear,
-        reason: Reason::Stepping,
-        sentence: "no worse than the standard pool".into(),
-        evidence: Some(0.5),
-        bound: Some(100.0),
-        safe: None,
-        metrics: vec![],
-        blind: Blind::No,
-        counts_from: None,
-        observed: Some(Percent::from_ratio(0.1)),
-        history: vec![history()],
-        checkpoint: None,
-        benefit: None,
-        standard_seen: true,
-    }
-}
-
-pub(crate) fn breach() -> Finding {
-    let sentence = "errors 21 % against 0.1 % on the standard pool".into();
-    Finding { kind: FindingKind::Breach, reason: Reason::ErrorRate, sentence, ..clear() }
 }
 
 impl World {

@@ -5,6 +5,7 @@
 
 mod answer;
 mod boundaries;
+mod choice;
 mod circuit;
 mod client;
 mod convert;
@@ -14,6 +15,7 @@ mod native;
 mod problem;
 pub mod promql;
 mod reader;
+mod shapes;
 
 use std::collections::BTreeMap;
 

@@ -23,7 +23,7 @@ enum Command {
     Run(Box<Args>),
     /// Before the operator is uninstalled: stop it, give all traffic back, remove the pools, take the finalizer off the rollouts.
     GiveBack(Box<GiveBackArgs>),
-    /// Judge counts from a file as the operator would have: no cluster is needed.
+    /// Judge counts from a file or a Prometheus as the operator would have: no cluster is needed.
     Replay(Box<ReplayArgs>),
     /// Print the custom resource definition.
     Crd,
@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => ended(run(*args).await),
         Command::GiveBack(args) => ended(give_back(*args).await),
-        Command::Replay(args) => match replay::run(&args) {
+        Command::Replay(args) => match replay::run(&args).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("freethread-rollout: {error}");

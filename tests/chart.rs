@@ -112,6 +112,7 @@ fn the_schema_refuses_what_cannot_work_and_names_it() {
         ("prometheus.default.url=ftp://prometheus", "/prometheus/default/url"),
         ("prometheus.default.url=http://user:pass@prometheus", "/prometheus/default/url"),
         ("prometheus.default.scrapeInterval=15", "/prometheus/default/scrapeInterval"),
+        ("prometheus.default.userQueries=yes", "/prometheus/default/userQueries"),
         ("prometheus.other.scrapeInterval=15s", "'url'"),
         ("prometheus.Other.url=http://prometheus", "Other"),
         ("prometheus.default.secret.name=a", "/prometheus/default/secret"),

@@ -50,7 +50,14 @@ struct World {
 const EQUAL: World = World { ratio: 1.0, pods: (3, 9), pods_differ: 0.03, noise: (0.1, 0.9), load: 1.0 };
 
 fn spec(wanted: f64) -> BenefitSpec {
-    BenefitSpec { cell_ms: CELL_MS, from: FROM, measure_for: Span::from_secs(7200), wanted, of: "x".into() }
+    BenefitSpec {
+        cell_ms: CELL_MS,
+        block: Span::from_secs(300),
+        from: FROM,
+        measure_for: Span::from_secs(7200),
+        wanted,
+        of: "x".into(),
+    }
 }
 
 /// Two hours of cells, as they are measured.
@@ -115,7 +122,7 @@ fn it_says_its_numbers() {
     let calm = World { noise: (0.02, 0.0), pods_differ: 0.01, ..EQUAL };
     let none = measure(&calm, 1.2, 1);
     assert_eq!(none.outcome, BenefitOutcome::NoBenefit);
-    let words = "blocks of 5 min): less than the 1.2 wanted";
+    let words = "blocks of 5m): less than the 1.2 wanted";
     assert!(
         none.sentence.starts_with("throughput per core ") && none.sentence.ends_with(words),
         "{}",

@@ -358,7 +358,7 @@ fn points(samples: &PodSamples, at: At) -> Vec<(i64, f64)> {
 #[tokio::test]
 async fn a_native_histogram_is_read_where_there_are_no_buckets() {
     let (url, log) = serve(natively(HOUR, SAMPLES)).await;
-    let reading = read_latency(&url, &latency()).await.latency.unwrap();
+    let reading = read_latency(&url, &latency()).await.metrics["latency"].clone();
     let boundary = reading.boundary.unwrap();
     assert!(boundary.native && (boundary.bucket - 0.5).abs() < 1e-12, "{boundary:?}");
     let samples = reading.samples.unwrap();
@@ -387,12 +387,13 @@ async fn chosen_boundaries_of_a_native_histogram_survive_a_halved_resolution_or_
         [970,{"count":"12","sum":"3","buckets":[[0,"0.25","0.5","7"],[0,"0.5","1","5"]]}]"#;
     let (url, _) = serve(natively(HOUR, halved)).await;
     let reading =
-        read_latency(&url, &chosen(0.5, &[0.25, std::f64::consts::FRAC_1_SQRT_2])).await.latency.unwrap();
+        read_latency(&url, &chosen(0.5, &[0.25, std::f64::consts::FRAC_1_SQRT_2])).await.metrics["latency"]
+            .clone();
     let samples = reading.samples.unwrap();
     assert_eq!(points(&samples[0], At::Threshold), [(960, 6.0), (970, 7.0)]);
     assert_eq!(points(&samples[0], At::Other(0)), [(960, 0.0), (970, 0.0)]);
     assert!(samples[0].series.iter().all(|series| series.at != At::Other(1)), "it is cut by a bucket");
-    let reading = read_latency(&url, &chosen(0.353_553_390_593_273_8, &[])).await.latency.unwrap();
+    let reading = read_latency(&url, &chosen(0.353_553_390_593_273_8, &[])).await.metrics["latency"].clone();
     let problem = reading.samples.unwrap_err();
     assert!(
         !problem.is_outage()
@@ -414,7 +415,7 @@ async fn custom_buckets_keep_their_boundaries() {
     let survey =
         reader.survey(&scope("r"), &plan, &["old".to_owned()], 10_000, window).await.unwrap().unwrap();
     assert_eq!(survey.chosen, Chosen { slow_over: 0.5, others: vec![0.25, 1.0] });
-    let reading = read_latency(&url, &chosen(0.5, &[0.25])).await.latency.unwrap();
+    let reading = read_latency(&url, &chosen(0.5, &[0.25])).await.metrics["latency"].clone();
     let read = reading.samples.unwrap();
     assert_eq!(points(&read[1], At::Everywhere), [(960, 10.0), (970, 20.0)]);
     assert_eq!(points(&read[1], At::Threshold), [(960, 10.0), (970, 18.0)]);

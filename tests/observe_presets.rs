@@ -28,7 +28,7 @@ fn render(selector: &Selector) -> String {
 /// Requests, failures and buckets of a preset.
 fn queries(plan: &MetricPlan) -> Vec<String> {
     let mut all = Vec::new();
-    if let Some(errors) = &plan.errors {
+    for errors in &plan.counts {
         all.push(render(&errors.requests));
         all.push(match &errors.failures {
             Failures::Among(selector) => format!("among {}", render(selector)),
@@ -129,7 +129,7 @@ fn own_names_with_the_same_counter_are_a_subset() {
         "labels": {"pod": "kubernetes_pod_name", "namespace": "ns"}});
     let plan = plan(custom.clone()).unwrap();
     let labels = analysis(custom).labels;
-    let Failures::Among(failed) = &plan.errors.as_ref().unwrap().failures else { panic!() };
+    let Failures::Among(failed) = &plan.counts[0].failures else { panic!() };
     assert_eq!(
         failed.render(&labels, "shop", &["a".into()]),
         r#"rpc_total{ns="shop",kubernetes_pod_name=~"^(?:a)$",kind="unary",code!~"OK|Canceled"}"#

@@ -12,13 +12,15 @@ fn profile(lines: &str) -> String {
 fn a_whole_profile() {
     let text = profile(
         "url: https://prometheus.monitoring.svc:9090/prefix\nscrapeInterval: 1s\nqueryTimeout: 2s\ncaFile: /etc/ca.crt\n\
-         basicAuth: {username: operator, passwordFile: /etc/password}\nheaders: {X-Scope-OrgID: team-secret}",
+         basicAuth: {username: operator, passwordFile: /etc/password}\nheaders: {X-Scope-OrgID: team-secret}\n\
+         userQueries: true",
     );
     let config = OperatorConfig::parse(&text).unwrap();
     let profile = &config.prometheus["default"];
     assert_eq!(profile.url.as_str(), "https://prometheus.monitoring.svc:9090/prefix/");
     assert_eq!((profile.scrape_interval.millis(), profile.query_timeout), (1000, Duration::from_secs(2)));
     assert!(matches!(&profile.credential, Credential::Basic { username, .. } if username == "operator"));
+    assert!(profile.user_queries);
     assert_eq!(profile.headers["X-Scope-OrgID"].reveal(), "team-secret");
     assert!(!format!("{config:?}").contains("team-secret"), "headers are not shown");
 }
@@ -29,6 +31,7 @@ fn the_defaults() {
     let profile = &config.prometheus["default"];
     assert_eq!((profile.scrape_interval.millis(), profile.query_timeout), (15_000, Duration::from_secs(5)));
     assert_eq!(profile.credential, Credential::None);
+    assert!(!profile.user_queries, "what a query can read is the administrator's to decide");
     assert!(OperatorConfig::parse("").unwrap().prometheus.is_empty());
     assert!(OperatorConfig::parse("prometheus: {}").unwrap().prometheus.is_empty());
 }

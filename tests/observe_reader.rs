@@ -188,14 +188,14 @@ fn coefficients(samples: &PodSamples) -> Vec<(f64, f64, usize)> {
 async fn requests_failures_and_slow_ones() {
     let reader = Reader::new(fastapi());
     let reading = read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await;
-    let errors = reading.errors.unwrap();
+    let errors = reading.metrics["errors"].clone();
     assert!(errors.caught_up && errors.until == 1_015_000);
     let samples = errors.samples.unwrap();
     assert_eq!((of(&samples, "old").pool, of(&samples, "new").pool), (Pool::Standard, Pool::FreeThreaded));
     assert_eq!(coefficients(of(&samples, "new")), [(1.0, 0.0, 2), (1.0, 1.0, 1)]);
     assert_eq!(of(&samples, "new").process_start.len(), 2, "no scrape that the counters do not have");
 
-    let latency = reading.latency.unwrap();
+    let latency = reading.metrics["latency"].clone();
     let boundary = latency.boundary.unwrap();
     assert!(
         (boundary.bucket - 0.5).abs() < 1e-12
@@ -219,7 +219,7 @@ async fn only_what_is_new_is_asked_for_and_an_outage_loses_nothing() {
     assert_eq!(asked("http_requests_total"), (1_000_000 - 21_000, 1_015_000), "from before the attempt");
     *recording.down.lock().unwrap() = true;
     let reading = read(&reader, &plan, 1_020_000).await;
-    assert!(matches!(reading.errors.unwrap().samples, Err(QueryProblem::Timeout { .. })));
+    assert!(matches!(reading.metrics["errors"].clone().samples, Err(QueryProblem::Timeout { .. })));
     assert_eq!(asked("http_requests_total"), (1_015_000 - 21_000, 1_020_000));
     *recording.down.lock().unwrap() = false;
     read(&reader, &plan, 1_025_000).await;
@@ -239,7 +239,7 @@ async fn a_long_attempt_is_replayed_hour_by_hour() {
     let now = KEY.since + 2 * 3_600_000 + 60_000;
     let mut steps = Vec::new();
     for _ in 0..3 {
-        let errors = read(&reader, &plan, now).await.errors.unwrap();
+        let errors = read(&reader, &plan, now).await.metrics["errors"].clone();
         steps.push((errors.until - KEY.since, errors.caught_up));
     }
     assert_eq!(steps, [(3_600_000, false), (7_200_000, false), (7_260_000, true)]);
@@ -248,7 +248,7 @@ async fn a_long_attempt_is_replayed_hour_by_hour() {
 #[tokio::test]
 async fn no_series_at_all_is_a_problem_that_says_the_query() {
     let reader = Reader::new(Arc::new(Recording::default()));
-    let errors = read(&reader, &plan("starlette-exporter"), 1_015_000).await.errors.unwrap();
+    let errors = read(&reader, &plan("starlette-exporter"), 1_015_000).await.metrics["errors"].clone();
     let problem = errors.samples.unwrap_err().to_string();
     assert!(problem.contains("has no samples of starlette_requests_total{namespace=\"shop\""), "{problem}");
 }
@@ -260,9 +260,39 @@ async fn a_scrape_between_two_questions_counts_no_failure_without_its_request() 
     recording.add("dramatiq_messages_total", &labels, &[(1000, 5.0), (1010, 7.0)]);
     recording.add("dramatiq_message_errors_total", &labels, &[(1000, 1.0), (1010, 1.0), (1012, 3.0)]);
     let reader = Reader::new(recording);
-    let errors = read(&reader, &plan("dramatiq"), 1_015_000).await.errors.unwrap().samples.unwrap();
+    let errors = read(&reader, &plan("dramatiq"), 1_015_000).await.metrics["errors"].clone().samples.unwrap();
     assert_eq!(coefficients(of(&errors, "new")), [(1.0, 0.0, 2), (0.0, 1.0, 2)]);
     assert!(of(&errors, "old").series.is_empty());
+}
+
+#[tokio::test]
+async fn a_counter_of_the_users_own_counts_against_its_own_tries_and_has_to_exist() {
+    let analysis = json!({
+        "preset": "fastapi-instrumentator", "errorRate": {"max": "1%"},
+        "counters": [
+            {"name": "mismatches", "bad": {"name": "shadow_bad_total"}, "of": {"name": "shadow_total"}},
+            {"name": "lost updates", "bad": {"name": "lost_total"}},
+        ],
+    });
+    let plan = MetricPlan::of(&serde_json::from_value::<Analysis>(analysis).unwrap()).unwrap();
+    assert_eq!(plan.metrics().collect::<Vec<_>>(), ["errors", "mismatches", "lost updates"]);
+    let recording = fastapi();
+    for pod in ["old", "new"] {
+        let target = [("pod", pod), ("instance", pod), ("job", "a")];
+        recording.add("shadow_total", &target, &[(1000, 50.0), (1010, 90.0)]);
+        recording.add("shadow_bad_total", &target, &[(1000, 0.0), (1010, 3.0)]);
+    }
+    let reader = Reader::new(recording.clone());
+    let reading = read(&reader, &plan, 1_015_000).await;
+    let samples = |name: &str| reading.metrics[name].samples.clone();
+    assert_eq!(coefficients(of(&samples("mismatches").unwrap(), "new")), [(1.0, 0.0, 2), (0.0, 1.0, 2)]);
+    assert_eq!(samples("errors").unwrap().len(), 2);
+    let problem = samples("lost updates").unwrap_err().to_string();
+    assert!(problem.contains("has no samples of lost_total{namespace=\"shop\""), "{problem}");
+    let target = [("pod", "new"), ("instance", "new"), ("job", "a")];
+    recording.add("lost_total", &target, &[(1010, 0.0), (1020, 0.0)]);
+    let lost = read(&reader, &plan, 1_025_000).await.metrics["lost updates"].clone();
+    assert!(lost.samples.is_ok(), "known on one pod is known");
 }
 
 #[tokio::test]
@@ -273,7 +303,7 @@ async fn two_scrapers_of_one_pod_count_once_and_a_sidecar_is_not_its_process() {
     recording.add("process_start_time_seconds", &[("pod", "new"), ("instance", "a-sidecar")], &[(1000, 5.0)]);
     let reader = Reader::new(recording);
     let reading = read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await;
-    let samples = reading.errors.unwrap().samples.unwrap();
+    let samples = reading.metrics["errors"].clone().samples.unwrap();
     assert_eq!(coefficients(of(&samples, "new")), [(1.0, 0.0, 2), (1.0, 1.0, 1)]);
     assert!(of(&samples, "new").process_start.iter().all(|p| (p.value - 900.0).abs() < 1e-9));
     assert!(
@@ -291,8 +321,10 @@ async fn a_pod_without_a_request_yet_is_known_to_be_scraped() {
         .unwrap()
         .retain(|(name, series)| name == "process_start_time_seconds" || series.labels["pod"] == "old");
     let reader = Reader::new(recording);
-    let samples =
-        read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await.errors.unwrap().samples.unwrap();
+    let samples = read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await.metrics["errors"]
+        .clone()
+        .samples
+        .unwrap();
     let new = of(&samples, "new");
     assert!(new.series.is_empty() && !new.process_start.is_empty());
 }
@@ -309,14 +341,15 @@ async fn a_count_without_its_bucket_makes_nothing_slow() {
         &[(1000, 1.0)],
     );
     let reader = Reader::new(recording.clone());
-    let latency = read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await.latency.unwrap();
+    let latency = read(&reader, &plan("fastapi-instrumentator"), 1_015_000).await.metrics["latency"].clone();
     let problem = latency.samples.unwrap_err().to_string();
     assert!(problem.contains("none that both pools have") || problem.contains("+Inf"), "{problem}");
 
     // One pool alone is asked for with its own boundary; the other's pods then have no counts instead of slow ones.
     let only_old: Vec<PodTarget> = pods().into_iter().filter(|pod| pod.name == "old").collect();
     let plan = plan("fastapi-instrumentator");
-    let alone = reader.read(&scope(), KEY, &plan, &only_old, SCRAPE, 1_015_000).await.latency.unwrap();
+    let alone =
+        reader.read(&scope(), KEY, &plan, &only_old, SCRAPE, 1_015_000).await.metrics["latency"].clone();
     assert_eq!(coefficients(&alone.samples.unwrap()[0]), [(1.0, 1.0, 2), (0.0, -1.0, 2)]);
 }
 
@@ -355,7 +388,7 @@ async fn chosen_boundaries_are_read_with_their_place_and_stay_after_a_restart() 
     let plan = chosen(0.5, &[0.1, 1.0]);
     let places = async || {
         let reader = Reader::new(recording.clone());
-        let latency = read(&reader, &plan, 1_015_000).await.latency.unwrap();
+        let latency = read(&reader, &plan, 1_015_000).await.metrics["latency"].clone();
         let samples = latency.samples.unwrap();
         of(&samples, "new").series.iter().map(|s| (s.at, s.k, s.id.clone())).collect::<Vec<_>>()
     };
@@ -380,12 +413,13 @@ async fn a_boundary_that_a_pool_lacks_is_not_compared_and_without_the_thresholds
         series.labels["pod"] != "new" || series.labels.get("le").is_none_or(|le| le != "1.0")
     });
     let reader = Reader::new(recording.clone());
-    let latency = read(&reader, &chosen(0.5, &[0.1, 1.0]), 1_015_000).await.latency.unwrap();
+    let latency = read(&reader, &chosen(0.5, &[0.1, 1.0]), 1_015_000).await.metrics["latency"].clone();
     let samples = latency.samples.unwrap();
     let places = |pod: &str| of(&samples, pod).series.iter().map(|s| s.at).collect::<Vec<_>>();
     assert!(places("old").contains(&At::Other(1)) && !places("new").contains(&At::Other(1)));
     assert!(places("new").contains(&At::Other(0)) && places("new").contains(&At::Threshold));
-    let latency = read(&Reader::new(recording), &chosen(1.0, &[0.5]), 1_015_000).await.latency.unwrap();
+    let latency =
+        read(&Reader::new(recording), &chosen(1.0, &[0.5]), 1_015_000).await.metrics["latency"].clone();
     let problem = latency.samples.unwrap_err();
     assert!(!problem.is_outage());
     assert_eq!(

@@ -1,17 +1,20 @@
-//! `spec.analysis`: how the two pools are compared.
+//! `spec.analysis`: how the two pools are compared, and what is done with what is found.
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Metrics, Percent, Preset, Span, TargetLabels};
+use super::{
+    CounterTest, ErrorRate, Gauge, Latency, MemoryGrowth, Metrics, Percent, Preset, RestartRate, Span,
+    TargetLabels,
+};
 
 /// How the pools are compared.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     validation = Rule::new("has(self.preset) != has(self.metrics)").message("name the metrics exactly once: either a preset, such as fastapi-instrumentator, or your own names under metrics"),
-    validation = Rule::new("has(self.errorRate) || has(self.latency)").message("there is nothing to compare: set errorRate, for example errorRate: {max: 1%, tolerate: 0.2%}, or latency"),
+    validation = Rule::new("has(self.errorRate) || has(self.latency) || has(self.counters)").message("there is nothing to compare: set errorRate, for example errorRate: {max: 1%, tolerate: 0.2%}, or latency"),
     validation = Rule::new("!has(self.errorRate) || !has(self.metrics) || has(self.metrics.errors)").message("errorRate needs to know what failed: set metrics.errors, for example to the requests with status 5xx"),
     validation = Rule::new("!has(self.latency) || !has(self.metrics) || has(self.metrics.latency)").message("latency needs a histogram: set metrics.latency.histogram"),
 )]
@@ -35,6 +38,26 @@ pub struct Analysis {
     /// Compare the share of slow requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
+    /// Compare counters of your own: mismatches of a shadow comparison, violated invariants, lost updates. By the same test, under the
+    /// same `falseRollback`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 5))]
+    #[x_kube(validation = Rule::new("self.all(c, self.exists_one(d, d.name == c.name))").message("two counters have the same name: give each one of its own"))]
+    pub counters: Vec<CounterTest>,
+    /// Compare how often containers restart, for whatever reason: a pool that hangs is killed by its liveness probe and leaves no exit
+    /// code that says so. By the same test, under the same `falseRollback`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<RestartRate>,
+    /// Compare how memory grows. The level says nothing: free-threaded CPython keeps what it once needed. A tenth of `falseRollback` is for
+    /// this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryGrowth>,
+    /// Queries of your own, each with the range in which all is well. They carry no bound on false alarms, and the administrator has to
+    /// allow them: `userQueries` of the Prometheus profile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 5))]
+    #[x_kube(validation = Rule::new("self.all(g, self.exists_one(d, d.name == g.name))").message("two gauges have the same name: give each one of its own"))]
+    pub gauges: Vec<Gauge>,
     /// Bound on the probability that a healthy pool is rolled back by the comparison, for a whole attempt: all metrics, all looks, all steps.
     #[serde(default = "default_false_rollback")]
     #[x_kube(validation = Rule::new("double(self.replace('%', '')) >= 0.01 && double(self.replace('%', '')) <= 20.0").message("falseRollback must be from 0.01% to 20%"))]
@@ -111,34 +134,4 @@ pub enum OnBlind {
     RollBack,
     /// Keep the weight; never raise it.
     Hold,
-}
-
-/// Bounds on the share of failed requests.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ErrorRate {
-    /// The objective: the free-threaded pool may not fail more than this, whatever the standard pool does.
-    #[x_kube(validation = Rule::new("double(self.replace('%', '')) > 0.0 && double(self.replace('%', '')) <= 50.0").message("max must be over 0% and at most 50%: it is the share of failures that your objective allows, such as 1%"))]
-    pub max: Percent,
-    /// How much worse than the standard pool it may be.
-    #[serde(default = "default_tolerate")]
-    pub tolerate: Percent,
-}
-
-/// Bounds on the share of slow requests.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Latency {
-    /// A request that takes longer is slow. Between two buckets of the histogram the next one above is used, and status says so.
-    pub threshold: Span,
-    /// The objective on the share of slow requests.
-    #[x_kube(validation = Rule::new("double(self.replace('%', '')) > 0.0 && double(self.replace('%', '')) <= 50.0").message("max must be over 0% and at most 50%: it is the share of slow requests that your objective allows, such as 1%"))]
-    pub max: Percent,
-    /// How much worse than the standard pool it may be.
-    #[serde(default = "default_tolerate")]
-    pub tolerate: Percent,
-}
-
-fn default_tolerate() -> Percent {
-    Percent::from_ratio(0.001)
 }

@@ -18,10 +18,15 @@ pub struct Benefit {
     /// standard pool, the phase is `NoBenefit`, and that is no rollback.
     #[serde(default)]
     pub on_none: OnNone,
-    /// How long it is measured at the last step, at most. What is not shown by then is unknown, and the traffic stays.
+    /// How long it is measured at the last step, at most. What is not shown by then is unknown, and the traffic stays. Nothing is said of
+    /// less than 12 blocks.
     #[serde(default = "default_measure_for")]
-    #[x_kube(validation = Rule::new("self.contains('d') || duration(self) >= duration('1h')").message("measureFor must be at least 1h: nothing is said of less than 12 blocks of 5 minutes"))]
     pub measure_for: Span,
+    /// Length of the blocks whose throughput is compared, 5m if nothing is said. What disturbs one block should be over in the next: the
+    /// noise of shared machines often lasts minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("!self.contains('d') && duration(self) >= duration('4s') && duration(self) <= duration('1h')").message("block must be from 4s to 1h, such as 5m"))]
+    pub block: Option<Span>,
     /// Counter of CPU-seconds, `process_cpu_seconds_total` if nothing is said. In the multiprocess mode of `prometheus_client` there is none:
     /// name one that counts from outside, such as `container_cpu_usage_seconds_total` with a matcher on your container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,6 +37,11 @@ impl Benefit {
     /// The ratio that is wanted, such as 1.2.
     pub fn wanted(&self) -> f64 {
         1.0 + self.at_least.ratio()
+    }
+
+    /// `block`, or 5 minutes.
+    pub fn block(&self) -> Span {
+        self.block.unwrap_or(Span::from_secs(300))
     }
 
     /// Fingerprint of what is measured. What becomes of it is no part of that.

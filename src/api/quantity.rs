@@ -11,6 +11,9 @@ pub enum ParseQuantityError {
     /// Not a share.
     #[error("'{0}' is not a share: write a number from 0 to 100 with a percent sign, such as 0.5%")]
     Percent(String),
+    /// Not a number of bytes.
+    #[error("'{0}' is not a number of bytes: write a whole number with Ki, Mi or Gi, such as 20Mi")]
+    ByteSize(String),
     /// Not a duration.
     #[error("'{0}' is not a duration: write whole numbers with ms, s, m, h or d, such as 90s or 1h30m")]
     Span(String),
@@ -54,6 +57,47 @@ impl FromStr for Percent {
         }
         let value: f64 = number.parse().map_err(|_| bad())?;
         if (0.0..=100.0).contains(&value) { Ok(Self(value)) } else { Err(bad()) }
+    }
+}
+
+/// A number of bytes, written `20Mi`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteSize(u64);
+
+/// Binary units, the largest first.
+const BYTE_UNITS: [(&str, u64); 3] = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
+
+impl ByteSize {
+    /// From whole MiB.
+    pub const fn from_mib(mib: u64) -> Self {
+        Self(mib << 20)
+    }
+    /// In bytes.
+    pub fn bytes(self) -> f64 {
+        self.0 as f64
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = |(_, size): &&(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*size);
+        match BYTE_UNITS.iter().find(whole) {
+            Some((unit, size)) => write!(f, "{}{unit}", self.0 / size),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = ParseQuantityError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || ParseQuantityError::ByteSize(text.to_owned());
+        let unit = BYTE_UNITS.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
+        let (number, size) = unit.unwrap_or((text, 1));
+        if number.is_empty() || number.len() > 12 || !number.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(bad());
+        }
+        number.parse::<u64>().ok().and_then(|number| number.checked_mul(size)).map(Self).ok_or_else(bad)
     }
 }
 
@@ -146,6 +190,7 @@ macro_rules! as_text {
     };
 }
 as_text!(Percent, r"^(100(\.0+)?|[0-9]{1,2}(\.[0-9]{1,4})?)%$", "0.5%");
+as_text!(ByteSize, r"^[0-9]{1,12}(Ki|Mi|Gi)?$", "20Mi");
 as_text!(Span, r"^([0-9]{1,9}(ms|s|m|h|d))+$", "1h30m");
 
 #[cfg(test)]
@@ -161,6 +206,18 @@ mod tests {
         }
         assert_eq!(Percent::from_ratio(1.0 / 11.0).to_string(), "9.0909%");
         assert_eq!(Percent::from_ratio(f64::NAN).to_string(), "0%");
+    }
+
+    #[test]
+    fn byte_sizes_read_and_write_the_same() {
+        for (text, bytes) in [("0", 0.0), ("20Mi", 20_971_520.0), ("1Gi", 1_073_741_824.0), ("1500", 1500.0)]
+        {
+            let size: ByteSize = text.parse().unwrap();
+            assert_eq!((size.to_string().as_str(), size.bytes().to_bits()), (text, f64::to_bits(bytes)));
+        }
+        for text in ["", "Mi", "-1", "1.5Mi", "20MB", "99999999999999", "999999999999Gi"] {
+            assert!(text.parse::<ByteSize>().unwrap_err().to_string().contains("such as 20Mi"), "{text}");
+        }
     }
 
     #[test]

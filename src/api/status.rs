@@ -157,6 +157,14 @@ pub enum Reason {
     ErrorRate,
     /// The comparison of slow requests found a regression.
     Latency,
+    /// The comparison of a counter of the user's own found a regression.
+    Counter,
+    /// The comparison of restarts found a regression.
+    Restarts,
+    /// The memory of the free-threaded pool grows and grows.
+    Memory,
+    /// A gauge of the user's own was outside its range.
+    Gauge,
     /// Half of the requests fail.
     HalfFailing,
     /// The pool fell silent: it completes next to nothing of what its share predicts.

@@ -81,7 +81,7 @@ fn seconds(
     let Precision::Pods { standard, .. } = precision;
     let reach = reach(precision, weight);
     let count = |pods: i32| usize::try_from(pods).unwrap_or_default();
-    let compared = judged.metrics.iter().filter(|metric| metric.tolerate.is_some());
+    let compared = judged.metrics.iter().filter(|metric| metric.paces());
     let each = compared.map(|metric| {
         let known = baseline.iter().find(|known| known.metric == metric.name)?;
         let traffic = Traffic {

@@ -151,7 +151,8 @@ fn verdict(pass: &mut Pass<'_>) {
         overall: format!("{:?}", finding.kind),
         sentence: finding.sentence.clone(),
         evidence: finding.evidence.map(text::odds),
-        bound: finding.bound.map(text::odds),
+        // Somebody set it: as it is.
+        bound: finding.bound.map(|bound| format!("{bound:.0}:1")),
         metrics: finding.metrics.clone(),
     };
     // As long as all is well the counts in the sentences grow and nothing happens: no write for that. Where all steps are done there is no

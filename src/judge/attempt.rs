@@ -69,10 +69,11 @@ impl Attempt {
     pub fn new(spec: AttemptSpec) -> Result<Self, SpecError> {
         spec.check()?;
         let counts_errors = spec.metrics.iter().any(|m| m.kind == MetricKind::Errors);
+        let watched = |kind| kind == MetricKind::Errors || kind == MetricKind::Latency && !counts_errors;
         let metric = |metric: &MetricSpec| Metric {
             grid: Grid::new(spec.cell_ms, spec.started),
             fresh: Freshness::new(spec.cell_ms, spec.started),
-            watch: (metric.kind == MetricKind::Errors || !counts_errors).then(|| Watch::new(&metric.name)),
+            watch: watched(metric.kind).then(|| Watch::new(&metric.name)),
             problem: Some("not asked yet".to_owned()),
             step: Step::new(&spec, metric),
         };
@@ -103,7 +104,9 @@ impl Attempt {
         let mut cells = Vec::new();
         for (index, (metric, spec)) in self.metrics.iter_mut().zip(&self.spec.metrics).enumerate() {
             let samples = observed.metrics.iter().find(|samples| samples.name == spec.name);
-            let closed = metric.read(samples, observed.now, &self.weights);
+            // Pods exist and restart at any weight.
+            let weights = if spec.kind == MetricKind::Restarts { &Weights::new() } else { &self.weights };
+            let closed = metric.read(samples, observed.now, weights);
             cells.extend(closed.into_iter().map(|cell| (index, cell)));
         }
         self.take(&mut cells);
@@ -242,6 +245,7 @@ impl Attempt {
         Evidence {
             metric: spec.name.clone(),
             kind: spec.kind,
+            of: spec.of.clone(),
             test: if objective { Test::Objective } else { Test::Regression },
             free_threaded: span.free_threaded,
             standard: span.standard,
@@ -314,6 +318,9 @@ impl Metric {
 
     /// Data that does not suffice.
     fn too_little(&self, spec: &MetricSpec) -> Option<Why> {
+        if spec.kind == MetricKind::Restarts {
+            return None;
+        }
         let span = self.step.span(0);
         let (have, standard) = (span.free_threaded.n, span.standard.n);
         let need = CLEAR_TIMES / spec.objective.unwrap_or(CLEAR_SHARE);
@@ -342,7 +349,7 @@ impl Step {
 
     /// What every test of the metric counts: without young pods, unless there is nothing but an objective on errors.
     fn add(&mut self, cell: &Cell, spec: &MetricSpec) {
-        let with_young = spec.kind == MetricKind::Errors && spec.tolerate.is_none();
+        let with_young = spec.kind.with_young() && spec.tolerate.is_none();
         let sum = |boundary, pool| cell.sum_at(boundary, pool, with_young);
         for (boundary, span) in self.spans.iter_mut().enumerate() {
             span.add(cell, sum(boundary, Pool::FreeThreaded), sum(boundary, Pool::Standard));

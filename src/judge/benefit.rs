@@ -14,9 +14,6 @@ use super::{
 };
 use crate::api::{BenefitOutcome, Span};
 
-/// Throughput is compared in blocks of this length, at multiples since the epoch, in ms: those of a scrape interval depend on each other.
-pub const BLOCK_MS: i64 = 300_000;
-
 /// Nothing is said of fewer blocks: the interval is one for many, and how much blocks depend on each other has to be seen first.
 pub const LEAST_BLOCKS: usize = 12;
 
@@ -40,6 +37,8 @@ const GRACE_MS: i64 = 60_000;
 pub struct BenefitSpec {
     /// Length of a cell, in ms.
     pub cell_ms: i64,
+    /// Throughput is compared in blocks of this length, at multiples since the epoch: those of a scrape interval depend on each other.
+    pub block: Span,
     /// The last step's weight is served from here on, ms since the epoch.
     pub from: i64,
     /// How long it is measured at most.
@@ -204,7 +203,7 @@ impl Benefit {
         if cell.start < self.spec.from || cell.end > self.until() {
             return;
         }
-        let index = cell.start.div_euclid(BLOCK_MS);
+        let index = cell.start.div_euclid(self.spec.block.millis().max(1));
         if self.open.as_ref().is_some_and(|open| open.index != index) {
             self.close();
         }
@@ -213,7 +212,7 @@ impl Benefit {
             .into_iter()
             .all(|pool| cell.pods(pool, false).next().is_some());
         let length = cell.end - cell.start;
-        if both && !cell.held && !cell.several_processes && length <= BLOCK_MS {
+        if both && !cell.held && !cell.several_processes && length <= self.spec.block.millis() {
             open.seconds += cell.seconds();
             for (name, pod) in cell.pods.iter().filter(|(_, pod)| !pod.young) {
                 let work = Work {
@@ -224,7 +223,7 @@ impl Benefit {
                 open.pods.entry(name.clone()).or_insert((pod.pool, Work::default())).1.add(work);
             }
         }
-        if cell.end >= (index + 1) * BLOCK_MS {
+        if cell.end >= (index + 1) * self.spec.block.millis() {
             self.close();
         }
     }
@@ -232,7 +231,7 @@ impl Benefit {
     fn close(&mut self) {
         let Some(block) = self.open.take() else { return };
         let (ours, standard) = (block.of(Pool::FreeThreaded), block.of(Pool::Standard));
-        let long = block.seconds * 1000.0 >= PART_OF_BLOCK * BLOCK_MS as f64;
+        let long = block.seconds * 1000.0 >= PART_OF_BLOCK * self.spec.block.millis() as f64;
         if !(long && ours.counts() && standard.counts()) {
             self.left_out.little += 1;
             return;
@@ -315,18 +314,19 @@ impl Benefit {
             }
         };
         format!(
-            "throughput per core {} times the standard pool's (95 % interval {} to {}, {} blocks of 5 min): {end}",
+            "throughput per core {} times the standard pool's (95 % interval {} to {}, {} blocks of {}): {end}",
             times(m.ratio),
             times(m.low),
             times(m.high),
-            m.blocks
+            m.blocks,
+            self.spec.block
         )
     }
 
     /// Why there is no interval.
     fn why(&self) -> String {
         let mut text = if self.logs.len() < LEAST_BLOCKS {
-            format!(": {} of at least {LEAST_BLOCKS} blocks of 5 min", self.logs.len())
+            format!(": {} of at least {LEAST_BLOCKS} blocks of {}", self.logs.len(), self.spec.block)
         } else {
             ": with one pod in each pool nobody can tell the interpreter from the pod".to_owned()
         };

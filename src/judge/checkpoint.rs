@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{attempt::Attempt, spec::AttemptSpec};
 
 /// Of the bytes. Another layout of any of the judge's types is another number: a test knows the bytes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Most bytes of a checkpoint: it is kept in the status, which everybody who watches the rollout is sent.
 const MOST: usize = 48 * 1024;
@@ -148,7 +148,7 @@ mod tests {
         }
         assert_eq!(
             (FORMAT, checksum(fields.join(" ").as_bytes())),
-            (1, 13_194_609_577_423_582_864),
+            (2, 8_102_065_790_593_943_433),
             "{fields:?}"
         );
     }

@@ -93,9 +93,11 @@ impl Term {
         // Young pods are left out of every comparison, and never of a promise on errors.
         let (used, with_young) = match &test {
             Test::Regression(_) => (PARTS, false),
-            Test::Objective(objective) => (objective.used, of.kind == MetricKind::Errors),
+            Test::Objective(objective) => (objective.used, of.kind.with_young()),
         };
         let noise = of.noise_at(boundary);
+        // No proxy retries a restart.
+        let tries = if of.kind == MetricKind::Restarts { 1.0 } else { spec.tries() };
         Self {
             metric,
             boundary,
@@ -105,7 +107,7 @@ impl Term {
             test,
             evidence: Capped::new(used, -(spec.alpha * weight).ln()),
             noise,
-            tempering: noise.phi * spec.tries(),
+            tempering: noise.phi * tries,
             with_young,
         }
     }

@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::sentence::exposure;
 use crate::{
     api::{AttemptStatus, Reason},
     observe::{LogSignal, LogSignalKind, Observation, Pod},
@@ -140,11 +141,6 @@ fn of_pool<'a>(pods: &'a [Pod], signals: &'a [LogSignal], from: Timestamp, kind:
     }
     deaths.sort_by_key(|death| death.at);
     deaths
-}
-
-/// Pod-hours for people: a young pool's are minutes.
-fn exposure(hours: f64) -> String {
-    if hours < 0.1 { format!("{:.1} pod-minutes", hours * 60.0) } else { format!("{hours:.1} pod-hours") }
 }
 
 /// Time that the pool's pods have existed within `from..until`, in hours.

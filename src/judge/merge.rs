@@ -85,7 +85,7 @@ impl Recent {
 
 impl Merge {
     pub(super) fn new(spec: &AttemptSpec) -> Self {
-        let recent = |kind| Recent { with_young: kind == MetricKind::Errors, cells: VecDeque::new() };
+        let recent = |kind: MetricKind| Recent { with_young: kind.with_young(), cells: VecDeque::new() };
         Self {
             terms: Term::all(spec),
             bar: -spec.alpha.ln(),

@@ -75,7 +75,8 @@ impl Baseline {
             all += pod.counts;
             *each.entry(name).or_default() += pod.counts;
         }
-        let seconds: f64 = cells.iter().map(|cell| cell.seconds()).sum();
+        // Of no cells the sum is −0, which people read as a number.
+        let seconds = cells.iter().map(|cell| cell.seconds()).sum::<f64>() + 0.0;
         let learnt = seconds >= LEAST.0 && all.k >= LEAST.1 && each.len() >= LEAST.2;
         let noise = if learnt {
             let phi = BLOCKS_MS.iter().map(|ms| dispersion(&cells, *ms)).fold(1.0, f64::max);

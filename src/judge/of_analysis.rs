@@ -2,26 +2,38 @@
 
 use super::{
     counts::OTHERS,
+    gauge::GaugeSpec,
+    memory::MemorySpec,
     noise::{Baseline, History, Noise},
     spec::{AttemptSpec, MetricKind, MetricSpec, OtherBoundary},
 };
-use crate::api::{Analysis, BaselineStatus, BoundaryStatus, Percent};
+use crate::api::{Analysis, BaselineStatus, BoundaryStatus, CounterTest, Gauge, Percent};
 
 /// Digits of a number in the status: what is judged by is what stands there.
 const DIGITS: usize = 3;
 
+const SECONDS_PER_DAY: f64 = 86_400.0;
+
 impl AttemptSpec {
-    /// Errors and latency as `analysis` has them, in cells of `cell_ms`, from `started` (ms since the epoch) on.
+    /// What `analysis` compares, in cells of `cell_ms`, from `started` (ms since the epoch) on.
     pub fn of(analysis: &Analysis, cell_ms: i64, started: i64) -> Self {
         let errors = analysis.error_rate.as_ref();
         let errors = errors.map(|e| MetricSpec::errors(e.tolerate.ratio(), Some(e.max.ratio())));
         let latency = analysis.latency.as_ref();
         let latency = latency.map(|l| MetricSpec::latency(l.tolerate.ratio(), Some(l.max.ratio())));
-        let metrics = errors.into_iter().chain(latency).collect();
+        let counter = |c: &CounterTest| {
+            let of = c.of.as_ref().map(|of| of.name.as_str());
+            MetricSpec::counter(&c.name, of, c.tolerate.ratio(), c.max.map(Percent::ratio))
+        };
+        let restarts = analysis.restarts.as_ref();
+        let restarts =
+            restarts.map(|r| MetricSpec::restarts(f64::from(r.tolerate_per_day) / SECONDS_PER_DAY));
+        let counters = analysis.counters.iter().map(counter);
+        let metrics = errors.into_iter().chain(latency).chain(counters).chain(restarts).collect();
         Self {
             tries: analysis.attempts(),
             beta: analysis.unsafe_advance().ratio(),
-            ..Self::new(analysis.false_rollback.ratio(), cell_ms, started, metrics)
+            ..Self::new(counted_alpha(analysis), cell_ms, started, metrics)
         }
     }
 
@@ -47,6 +59,41 @@ impl AttemptSpec {
             }
         }
         self
+    }
+}
+
+/// Share of `α` for the growth of memory, where it is compared.
+const MEMORY_SHARE: f64 = 0.1;
+
+/// `α` of everything that is counted: what is not set aside for memory.
+fn counted_alpha(analysis: &Analysis) -> f64 {
+    let aside = if analysis.memory.is_some() { MEMORY_SHARE } else { 0.0 };
+    analysis.false_rollback.ratio() * (1.0 - aside)
+}
+
+impl MemorySpec {
+    /// What `analysis` asks of memory, for an attempt, or for a window of the guard with `judged`'s `α`.
+    pub fn of(analysis: &Analysis, judged: &AttemptSpec) -> Option<Self> {
+        let memory = analysis.memory.as_ref()?;
+        Some(Self {
+            tolerate: memory.per_hour.bytes() / 3600.0,
+            interval: memory.interval.millis().max(4 * judged.cell_ms),
+            settle: memory.settle.millis(),
+            alpha: judged.alpha * MEMORY_SHARE / (1.0 - MEMORY_SHARE),
+        })
+    }
+}
+
+impl GaugeSpec {
+    /// A gauge of `analysis`, with a value every `every` ms.
+    pub fn of(gauge: &Gauge, every: i64) -> Self {
+        Self {
+            name: gauge.name.clone(),
+            min: gauge.min,
+            max: gauge.max,
+            lasting: gauge.lasting.millis().max(3 * every),
+            every,
+        }
     }
 }
 

@@ -67,6 +67,8 @@ fn kind(verdict: &Verdict) -> (FindingKind, Reason) {
             match evidence.kind {
                 MetricKind::Errors => Reason::ErrorRate,
                 MetricKind::Latency => Reason::Latency,
+                MetricKind::Counter => Reason::Counter,
+                MetricKind::Restarts => Reason::Restarts,
             },
         ),
         Verdict::SharedIncident(_) => (FindingKind::SharedIncident, Reason::SharedIncident),
@@ -99,6 +101,7 @@ fn observed(judgement: &Judgement) -> Option<Percent> {
     judgement.metrics.iter().find_map(|metric| {
         let evidence = metric.verdict.evidence()?;
         let all = evidence.free_threaded.n + evidence.standard.n;
-        (all > 0.0).then(|| Percent::from_ratio(evidence.free_threaded.n / all))
+        (all > 0.0 && evidence.kind != MetricKind::Restarts)
+            .then(|| Percent::from_ratio(evidence.free_threaded.n / all))
     })
 }

@@ -31,9 +31,9 @@ pub(super) struct Safe {
 }
 
 impl Safe {
-    /// Nothing counted yet. `None` for a metric that is not compared with the standard pool.
+    /// Nothing counted yet. `None` for a metric that no step waits for.
     pub(super) fn of(spec: &AttemptSpec, metric: &MetricSpec) -> Option<Self> {
-        let margin = metric.tolerate?.max(LEAST_MARGIN);
+        let margin = metric.tolerate.filter(|_| metric.paces())?.max(LEAST_MARGIN);
         Some(Self { parts: [0.0; SHARES.len()], margin, noise: metric.noise, tries: spec.tries() })
     }
 

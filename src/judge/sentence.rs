@@ -79,7 +79,8 @@ fn measured(e: &Evidence) -> String {
     let Counts { n, .. } = e.free_threaded;
     let share = percent(e.free_threaded.share());
     match e.kind {
-        MetricKind::Errors => format!("{} {share} of {} requests", e.metric, number(n)),
+        MetricKind::Restarts => format!("{}: {}", e.metric, restarts(&e.free_threaded)),
+        MetricKind::Errors | MetricKind::Counter => format!("{} {share} of {} {}", e.metric, number(n), e.of),
         MetricKind::Latency => {
             let slow = e
                 .slower_than
@@ -93,12 +94,31 @@ fn against(e: &Evidence) -> String {
     if e.test == Test::Objective {
         return objective(e);
     }
+    if e.kind == MetricKind::Restarts {
+        let standard = format!("against {} on the standard pool", restarts(&e.standard));
+        return match e.tolerate {
+            Some(delta) if delta > 0.0 => {
+                format!("{standard} and {} per pod and day tolerated", number(delta * 86_400.0))
+            }
+            _ => standard,
+        };
+    }
     let standard =
         format!("against {} of {} on the standard pool", percent(e.standard.share()), number(e.standard.n));
     match e.tolerate {
         Some(delta) if delta > 0.0 => format!("{standard} and {} tolerated", setting(delta)),
         _ => standard,
     }
+}
+
+/// `4 in 2.1 pod-hours`.
+fn restarts(counts: &Counts) -> String {
+    format!("{} in {}", number(counts.k), exposure(counts.n / 3600.0))
+}
+
+/// Pod-hours for people: a young pool's are minutes.
+pub(super) fn exposure(hours: f64) -> String {
+    if hours < 0.1 { format!("{:.1} pod-minutes", hours * 60.0) } else { format!("{hours:.1} pod-hours") }
 }
 
 fn objective(e: &Evidence) -> String {
@@ -179,6 +199,7 @@ mod tests {
         Evidence {
             metric: "errors".to_owned(),
             kind: MetricKind::Errors,
+            of: "requests".to_owned(),
             test,
             free_threaded: Counts::new(342.0, 73.0),
             standard: Counts::new(3120.0, 3.0),
@@ -216,6 +237,34 @@ mod tests {
             .sentence(),
             "latency: 21.3 % of 342 requests slower than 250 ms against 0.1 % of 3,120 on the standard pool and 0.2 % tolerated; \
              evidence over 1,000,000,000:1, acts at 100:1"
+        );
+    }
+
+    #[test]
+    fn restarts_and_counters_of_the_users_own() {
+        let restarts = Evidence {
+            metric: "restarts".to_owned(),
+            kind: MetricKind::Restarts,
+            free_threaded: Counts::new(7560.0, 4.0),
+            standard: Counts::new(44_640.0, 0.0),
+            ..evidence(Test::Regression)
+        };
+        assert_eq!(
+            Verdict::Breach(restarts.clone()).sentence(),
+            "restarts: 4 in 2.1 pod-hours against 0 in 12.4 pod-hours on the standard pool; evidence 3,410:1, acts at 100:1"
+        );
+        let tolerant = Evidence { tolerate: Some(2.0 / 86_400.0), ..restarts };
+        assert!(Verdict::Breach(tolerant).sentence().contains("pool and 2 per pod and day tolerated; "));
+        let own = Evidence {
+            metric: "mismatches".to_owned(),
+            kind: MetricKind::Counter,
+            of: "shadow_compared_total".to_owned(),
+            ..evidence(Test::Regression)
+        };
+        assert_eq!(
+            Verdict::Breach(own).sentence(),
+            "mismatches 21.3 % of 342 shadow_compared_total against 0.1 % of 3,120 on the standard pool; evidence 3,410:1, acts \
+             at 100:1"
         );
     }
 

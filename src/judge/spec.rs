@@ -20,15 +20,31 @@ pub enum MetricKind {
     Errors,
     /// Requests slower than a threshold. Young pods do not count.
     Latency,
+    /// A counter of the user's own. Young pods count against the objective.
+    Counter,
+    /// Restarts of containers; what they are counted against is seconds that pods existed. Young pods count: they are whom it happens to.
+    Restarts,
 }
+
+impl MetricKind {
+    /// Young pods count against the objective: what is wrong at once is no matter of cold caches.
+    pub(super) fn with_young(self) -> bool {
+        self != Self::Latency
+    }
+}
+
+/// What most metrics are counted against.
+const REQUESTS: &str = "requests";
 
 /// One metric and what it is held to. At least one of `tolerate` and `objective` is needed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricSpec {
     /// Its name, as it stands in sentences: "errors".
     pub name: String,
-    /// Failed or slow.
+    /// What the bad ones are.
     pub kind: MetricKind,
+    /// What they are counted against, as it stands in sentences: "requests".
+    pub of: String,
     /// `δ`: the share of bad requests tolerated on top of the standard pool's, 0 to 1. `None`: not compared with it.
     pub tolerate: Option<f64>,
     /// `p0`: the largest share promised, over 0 and at most 0.5. `None`: nothing is promised.
@@ -42,6 +58,12 @@ pub struct MetricSpec {
     /// Latency: at which other boundaries the pools are compared. They share the weight of the comparison with the threshold's.
     pub others: Vec<OtherBoundary>,
 }
+
+/// The name of the metric that is no Prometheus' business.
+pub const RESTARTS: &str = "restarts";
+
+/// Share of `α` for restarts.
+const RESTARTS_WEIGHT: f64 = 0.1;
 
 /// A boundary beside the one that stands for the threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +79,7 @@ impl MetricSpec {
     pub fn errors(tolerate: f64, objective: Option<f64>) -> Self {
         Self {
             name: "errors".to_owned(),
+            of: REQUESTS.to_owned(),
             kind: MetricKind::Errors,
             tolerate: Some(tolerate),
             objective,
@@ -71,6 +94,7 @@ impl MetricSpec {
     pub fn latency(tolerate: f64, objective: Option<f64>) -> Self {
         Self {
             name: "latency".to_owned(),
+            of: REQUESTS.to_owned(),
             kind: MetricKind::Latency,
             tolerate: Some(tolerate),
             objective,
@@ -79,6 +103,33 @@ impl MetricSpec {
             slow_over: None,
             others: Vec::new(),
         }
+    }
+
+    /// A counter of the user's own, against `of` or else requests.
+    pub fn counter(name: &str, of: Option<&str>, tolerate: f64, objective: Option<f64>) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: MetricKind::Counter,
+            of: of.unwrap_or(REQUESTS).to_owned(),
+            ..Self::errors(tolerate, objective)
+        }
+    }
+
+    /// Restarts, of which `tolerate` more per pod and second are tolerated. They get a tenth of `α`: a share as large as that of a
+    /// metric with thousands of requests would be wasted on it.
+    pub fn restarts(tolerate: f64) -> Self {
+        Self {
+            name: RESTARTS.to_owned(),
+            kind: MetricKind::Restarts,
+            of: "pod-seconds".to_owned(),
+            weight: Some(RESTARTS_WEIGHT),
+            ..Self::errors(tolerate, None)
+        }
+    }
+
+    /// Whether a step that waits for evidence waits for this metric's. Restarts are too rare to be shown not to happen.
+    pub fn paces(&self) -> bool {
+        self.tolerate.is_some() && self.kind != MetricKind::Restarts
     }
 
     /// Boundaries at which the pools are compared; one for errors.
@@ -143,12 +194,28 @@ impl AttemptSpec {
         Self { alpha: self.alpha / GUARD_WINDOWS, started, ..self.clone() }
     }
 
-    /// The weight of each metric: what it says, else its even share; scaled down to sum to 1 at most.
+    /// The weight of each metric: what it says, else an even share of what is left; scaled down to sum to 1 at most.
     pub(super) fn weights(&self) -> Vec<f64> {
-        let even = 1.0 / self.metrics.len().max(1) as f64;
+        let said: f64 = self.metrics.iter().filter_map(|m| m.weight).sum();
+        let others = self.metrics.iter().filter(|m| m.weight.is_none()).count().max(1) as f64;
+        let even = if said < 1.0 { (1.0 - said) / others } else { 1.0 / self.metrics.len().max(1) as f64 };
         let weights: Vec<f64> = self.metrics.iter().map(|m| m.weight.unwrap_or(even)).collect();
         let sum: f64 = weights.iter().sum();
         if sum > 1.0 { weights.into_iter().map(|w| w / sum).collect() } else { weights }
+    }
+
+    /// Metrics of these kinds alone, each with the weight that it has among all.
+    #[must_use]
+    pub fn only(mut self, kinds: &[MetricKind]) -> Self {
+        if self.metrics.iter().all(|metric| kinds.contains(&metric.kind)) {
+            return self;
+        }
+        let weights = self.weights();
+        for (metric, weight) in self.metrics.iter_mut().zip(weights) {
+            metric.weight = Some(weight);
+        }
+        self.metrics.retain(|metric| kinds.contains(&metric.kind));
+        self
     }
 
     /// Checks what the tests rely on.
@@ -267,6 +334,7 @@ mod tests {
         assert_eq!(of([None, None]), [0.5, 0.5]);
         assert_eq!(of([Some(0.2), Some(0.3)]), [0.2, 0.3]);
         assert_eq!(of([Some(1.0), Some(1.0)]), [0.5, 0.5]);
-        assert_eq!(of([Some(0.75), None]), [0.6, 0.4]);
+        assert_eq!(of([Some(0.75), None]), [0.75, 0.25]);
+        assert_eq!(of([Some(1.0), None]), [2.0 / 3.0, 1.0 / 3.0]);
     }
 }

@@ -26,8 +26,10 @@ pub enum Test {
 pub struct Evidence {
     /// Name of the metric.
     pub metric: String,
-    /// Failed or slow requests.
+    /// What the bad ones are.
     pub kind: MetricKind,
+    /// What they are counted against: "requests".
+    pub of: String,
     /// The test with the most evidence, or the one that is blamed.
     pub test: Test,
     /// The free-threaded pool's counts over the span.

@@ -4,7 +4,10 @@
 
 use super::prometheus::promql::{Selector, is_label, is_metric};
 use crate::{
-    api::{Analysis, Benefit, Counter, DurationUnit, MatchOperator, Matcher, Preset, Span},
+    api::{
+        Analysis, Benefit, Counter, CounterTest, DurationUnit, MatchOperator, Matcher, MemoryGrowth, Preset,
+        Span,
+    },
     judge::MetricSpec,
 };
 
@@ -18,11 +21,16 @@ const FAILED: &str = "5..";
 /// Everything that is asked for one rollout.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricPlan {
-    /// Counts of requests and failures; `None` when the spec does not compare them.
-    pub errors: Option<ErrorPlan>,
+    /// What is counted by counters: requests and failures, and the user's own.
+    pub counts: Vec<CountPlan>,
     /// Counts of requests and slow ones; `None` when the spec does not compare them.
     pub latency: Option<LatencyPlan>,
 }
+
+/// The judge's names of the operator's own metrics.
+pub const ERRORS: &str = "errors";
+/// See [`ERRORS`].
+pub const LATENCY: &str = "latency";
 
 /// What `spec.benefit` is measured by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +57,31 @@ impl BenefitPlan {
     }
 }
 
-/// How requests and failures are counted.
+/// Bytes of a process, as `prometheus_client` exports them.
+const PROCESS_MEMORY: &str = "process_resident_memory_bytes";
+
+/// The gauge that the growth of memory is measured by.
+///
+/// # Errors
+/// The spec names nothing that can be asked for.
+pub fn memory(memory: &MemoryGrowth) -> Result<Selector, PlanError> {
+    let process = counter(PROCESS_MEMORY, Vec::new());
+    let gauge = memory.metric.as_ref().unwrap_or(&process);
+    selector(&gauge.name, &gauge.matchers)
+}
+
+/// How tries and failures are counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorPlan {
-    /// All requests, the failed ones included.
+pub struct CountPlan {
+    /// The judge's name of the metric.
+    pub metric: String,
+    /// All tries, the failed ones included: requests, or what else the user's counter counts.
     pub requests: Selector,
     /// The failed ones.
     pub failures: Failures,
+    /// A counter of failures that nobody has ever seen is a problem and not good news. An exporter's own may be missing until the first
+    /// one, the user's may not.
+    pub must_exist: bool,
 }
 
 /// Where failures are found.
@@ -152,9 +178,17 @@ impl MetricPlan {
             }
         }
         let names = Names::in_spec(analysis)?;
-        let errors = analysis.error_rate.as_ref().map(|_| names.errors()).transpose()?;
+        let errors = analysis.error_rate.as_ref().map(|_| names.errors());
+        let own = analysis.counters.iter().map(|counter| names.own(counter));
+        let counts = errors.into_iter().chain(own).collect::<Result<_, _>>()?;
         let latency = analysis.latency.as_ref().map(|wanted| names.latency(wanted.threshold)).transpose()?;
-        Ok(Self { errors, latency })
+        Ok(Self { counts, latency })
+    }
+
+    /// The judge's names of all metrics in it.
+    pub fn metrics(&self) -> impl Iterator<Item = &str> {
+        let latency = self.latency.as_ref().map(|_| LATENCY);
+        self.counts.iter().map(|counted| counted.metric.as_str()).chain(latency)
     }
 }
 
@@ -258,10 +292,24 @@ impl Names {
         }
     }
 
-    fn errors(&self) -> Result<ErrorPlan, PlanError> {
+    fn errors(&self) -> Result<CountPlan, PlanError> {
         let errors = self.errors.as_ref().ok_or(PlanError::NoErrors)?;
-        let requests = selector(&self.requests.name, &self.requests.matchers)?;
-        let failures = if errors.name == self.requests.name {
+        Self::counted(ERRORS, &self.requests, errors, false)
+    }
+
+    fn own(&self, counter: &CounterTest) -> Result<CountPlan, PlanError> {
+        let of = counter.of.as_ref().unwrap_or(&self.requests);
+        Self::counted(&counter.name, of, &counter.bad, true)
+    }
+
+    fn counted(
+        metric: &str,
+        all: &Counter,
+        errors: &Counter,
+        must_exist: bool,
+    ) -> Result<CountPlan, PlanError> {
+        let requests = selector(&all.name, &all.matchers)?;
+        let failures = if errors.name == all.name {
             // Its series are a subset of the requests, so that they have to match both.
             let mut both = requests.clone();
             for matcher in selector(&errors.name, &errors.matchers)?.matchers {
@@ -273,7 +321,7 @@ impl Names {
         } else {
             Failures::Apart(selector(&errors.name, &errors.matchers)?)
         };
-        Ok(ErrorPlan { requests, failures })
+        Ok(CountPlan { metric: metric.to_owned(), requests, failures, must_exist })
     }
 
     fn latency(&self, threshold: Span) -> Result<LatencyPlan, PlanError> {

@@ -40,6 +40,8 @@ pub struct Profile {
     pub credential: Credential,
     /// Further request headers, such as a tenant.
     pub headers: BTreeMap<String, HiddenText>,
+    /// Rollouts may bring queries of their own (`analysis.gauges`), which can read whatever the operator can read here.
+    pub user_queries: bool,
 }
 
 /// Who the operator is to Prometheus. The secret itself stays in its file and is read anew when the file changes.
@@ -127,6 +129,8 @@ struct RawProfile {
     basic_auth: Option<RawBasic>,
     #[serde(default)]
     headers: BTreeMap<String, HiddenText>,
+    #[serde(default)]
+    user_queries: bool,
 }
 
 #[derive(Deserialize)]
@@ -206,6 +210,7 @@ impl Profile {
             ca_file: raw.ca_file.map(|path| absolute("caFile", path)).transpose()?,
             credential,
             headers: check_headers(raw.headers)?,
+            user_queries: raw.user_queries,
         })
     }
 }

@@ -41,6 +41,7 @@ impl BenefitWanted {
             plan: BenefitPlan::of(&spec.analysis, wanted).ok()?,
             spec: BenefitSpec {
                 cell_ms: attempt.cell.millis(),
+                block: wanted.block(),
                 from: measuring.since.as_ref()?.0.as_millisecond(),
                 measure_for: wanted.measure_for,
                 wanted: wanted.wanted(),

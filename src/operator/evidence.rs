@@ -15,8 +15,10 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     Metrics,
     benefit::{BenefitMeter, BenefitWanted},
+    beside::{BesideReader, BesideWanted},
     history::HistoryReader,
     keep::{Keeper, complete, resume},
+    restarts::{Life, RestartCount},
     told::{Told, counting, key, tell},
 };
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
     observe::{
         LogSignal, LogTail, Obstacle, Pod, Pokes, Scene,
         logs::{LogTarget, LogWatch, RolloutRef},
-        presets::{BenefitPlan, Chosen, MetricPlan},
+        presets::{self, BenefitPlan, Chosen, MetricPlan},
         prometheus::{AttemptKey, HttpSource, MetricReading, PodTarget, Reader, Reading, Scope},
     },
 };
@@ -73,7 +75,11 @@ struct Wanted {
     learns: bool,
     /// Throughput per core, where it is measured now.
     benefit: Option<BenefitWanted>,
+    /// Memory and gauges.
+    beside: BesideWanted,
     pods: Vec<PodTarget>,
+    /// What Kubernetes says of them, where restarts are compared.
+    lives: Option<Vec<Life>>,
     weight_changes: Vec<WeightChange>,
     step_started: i64,
     /// The evidence as it was kept last.
@@ -110,7 +116,23 @@ impl Evidence {
             let wanted = rollout.spec.benefit.as_ref()?;
             BenefitPlan::of(analysis, wanted).err().map(|e| e.to_string())
         };
-        profile.or_else(plan).or_else(benefit).map(|message| Obstacle::Invalid { message })
+        let memory = || presets::memory(analysis.memory.as_ref()?).err().map(|e| e.to_string());
+        let gauges = || {
+            let allowed = self.source.profile(&analysis.prometheus).is_ok_and(|profile| profile.user_queries);
+            (!allowed && !analysis.gauges.is_empty()).then(|| {
+                format!(
+                    "analysis.gauges are queries of your own, which the Prometheus profile '{}' does not allow: ask its administrator \
+                     for userQueries: true, or compare a counter of your own under analysis.counters",
+                    analysis.prometheus
+                )
+            })
+        };
+        profile
+            .or_else(plan)
+            .or_else(benefit)
+            .or_else(memory)
+            .or_else(gauges)
+            .map(|message| Obstacle::Invalid { message })
     }
 
     /// The judge's finding as of now: hard signals from the picture, counts as last read.
@@ -225,6 +247,7 @@ fn wanted(
         scene.observation.standard.iter().flat_map(|s| &s.pods).map(|p| target(p, Pool::Standard, warm_up));
     let ours = scene.observation.free_threaded.pods.iter().map(|p| target(p, Pool::FreeThreaded, warm_up));
     let spec = judged_by(analysis, attempt, key);
+    let weight_changes = weight_changes(attempt);
     let mut plan = MetricPlan::of(analysis).ok()?;
     let of_latency = spec.metrics.iter().find(|metric| metric.kind == MetricKind::Latency);
     if let (Some(latency), Some(metric)) = (&mut plan.latency, of_latency) {
@@ -240,11 +263,13 @@ fn wanted(
         },
         key,
         plan,
-        spec,
         learns: attempt.baseline.is_empty(),
         benefit: BenefitWanted::of(rollout, status, attempt),
+        beside: BesideWanted::of(analysis, attempt, &spec, &weight_changes),
         pods: standard.chain(ours).collect(),
-        weight_changes: weight_changes(attempt),
+        spec,
+        lives: analysis.restarts.as_ref().map(|_| Life::all(&scene.observation)),
+        weight_changes,
         // Until the step's own weight is served, the last one's evidence is the latest there is: enough for the weight to rise.
         step_started: attempt.step_counts_from.as_ref().unwrap_or(&attempt.started_at).0.as_millisecond(),
         kept: attempt.checkpoint.clone(),
@@ -294,7 +319,9 @@ async fn read(
 ) {
     let mut judged: Option<(AttemptKey, Attempt, Keeper)> = None;
     let mut meter = BenefitMeter::new(source.clone());
+    let mut beside = BesideReader::new(source.clone());
     let mut past = HistoryReader::new(source);
+    let mut restarts = RestartCount::default();
     loop {
         let wanted = inputs.borrow().clone();
         let Wanted { scope, key, plan, pods, .. } = &wanted;
@@ -311,16 +338,19 @@ async fn read(
         }
         let now = Timestamp::now().as_millisecond();
         let reading = reader.read(scope, *key, plan, pods, scrape, now).await;
-        let caught_up = [&reading.errors, &reading.latency].into_iter().flatten().all(|r| r.caught_up);
+        let caught_up = reading.caught_up();
         let complete = complete(&reading, now);
         if let Some((key, attempt, keeper)) = &mut judged {
+            let counted = wanted.lives.as_ref().map(|lives| restarts.at(now, scrape, lives));
+            let all: Vec<MetricSamples> = samples(reading, &metrics).into_iter().chain(counted).collect();
             attempt.feed(&Observed {
                 now,
-                metrics: &samples(reading, &metrics),
+                metrics: &all,
                 weight_changes: &wanted.weight_changes,
                 step_started: wanted.step_started,
             });
             let found = Finding::of_counts(&attempt.verdict(now), wanted.step_started);
+            let found = beside.found(&wanted.beside, *key).with(found);
             if complete {
                 keeper.keep(attempt, now, wanted.step_started);
             }
@@ -336,6 +366,7 @@ async fn read(
                 if wanted.learns {
                     past.read(scope, *key, plan, pods, &wanted.spec, &metrics).await;
                 }
+                beside.read(&wanted.beside, scope, *key, pods, &metrics, (scrape, now)).await;
                 let changes = &wanted.weight_changes;
                 meter.read(wanted.benefit.as_ref(), scope, pods, changes, &metrics, now).await;
             }
@@ -349,15 +380,14 @@ async fn read(
 
 /// What was read, under the names that the judge knows.
 pub(super) fn samples(reading: Reading, metrics: &Metrics) -> Vec<MetricSamples> {
-    let named = |name: &str, reading: MetricReading| match reading.samples {
-        Ok(pods) => MetricSamples { name: name.to_owned(), pods, problem: None },
+    let named = |(name, reading): (String, MetricReading)| match reading.samples {
+        Ok(pods) => MetricSamples { name, pods, problem: None },
         Err(problem) => {
             metrics.query_failed(if problem.is_outage() { "outage" } else { "answer" });
-            MetricSamples { name: name.to_owned(), pods: Vec::new(), problem: Some(problem.to_string()) }
+            MetricSamples { name, pods: Vec::new(), problem: Some(problem.to_string()) }
         }
     };
-    let errors = reading.errors.map(|r| named("errors", r));
-    errors.into_iter().chain(reading.latency.map(|r| named("latency", r))).collect()
+    reading.metrics.into_iter().map(named).collect()
 }
 
 #[cfg(test)]

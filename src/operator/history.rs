@@ -11,7 +11,7 @@ use crate::{
     observe::{
         presets::MetricPlan,
         prometheus::{
-            AttemptKey, HttpSource, PodTarget, QueryProblem, Reader, Reading, Scope, Survey, TAIL, Window,
+            AttemptKey, MetricSource, PodTarget, QueryProblem, Reader, Reading, Scope, Survey, TAIL, Window,
         },
     },
 };
@@ -48,7 +48,7 @@ struct Past {
 }
 
 impl HistoryReader {
-    pub(super) fn new(source: Arc<HttpSource>) -> Self {
+    pub(super) fn new(source: Arc<dyn MetricSource>) -> Self {
         Self {
             reader: Reader::new(source),
             key: None,
@@ -83,7 +83,9 @@ impl HistoryReader {
                 grid: Grid::new(spec.cell_ms, since),
                 cells: Vec::new(),
             };
-            self.metrics = spec.metrics.iter().map(empty).collect();
+            // Restarts have no history to learn from.
+            let read = spec.metrics.iter().filter(|metric| metric.kind != MetricKind::Restarts);
+            self.metrics = read.map(empty).collect();
             (self.key, self.failed, self.surveyed, self.survey) = (Some(key), 0, false, None);
             self.learnt.clear();
             self.reader.forget(&scope.rollout);
@@ -96,7 +98,7 @@ impl HistoryReader {
         let Some(plan) = self.survey(scope, plan, &standard, spec.cell_ms, window).await else { return };
         let past = AttemptKey { since, ..key };
         let reading = self.reader.read(scope, past, &plan, &standard, spec.cell_ms, spec.started).await;
-        let caught_up = [&reading.errors, &reading.latency].into_iter().flatten().all(|r| r.caught_up);
+        let caught_up = reading.caught_up();
         if let Some(problem) = problem(&reading) {
             self.failed += u32::from(!problem.is_outage());
             if self.failed >= TRIES {
@@ -183,7 +185,155 @@ fn boundaries(survey: &Survey, cells: &[Cell]) -> Boundaries {
 
 /// Why nothing can be learnt from a reading. No samples at all is an answer: there is nothing to learn from.
 fn problem(reading: &Reading) -> Option<&QueryProblem> {
-    let each = [&reading.errors, &reading.latency].into_iter().flatten();
-    let problems = each.filter_map(|reading| reading.samples.as_ref().err());
+    let problems = reading.metrics.values().filter_map(|reading| reading.samples.as_ref().err());
     problems.filter(|problem| !matches!(problem, QueryProblem::Empty { .. })).max_by_key(|p| p.is_outage())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::{FutureExt as _, future::BoxFuture};
+
+    use super::*;
+    use crate::{
+        api::{Analysis, TargetLabels},
+        observe::prometheus::{Point, RawSeries, Shape, promql::Selector},
+    };
+
+    const START: i64 = 1_800_000_000_000;
+    const SCRAPE: i64 = 15_000;
+
+    /// Four standard pods with 10 requests a second each, 1 % of them failed; `down` answers are none.
+    #[derive(Default)]
+    struct Hour {
+        down: AtomicUsize,
+        too_large: bool,
+    }
+
+    impl MetricSource for Hour {
+        fn samples<'a>(
+            &'a self,
+            scope: &'a Scope,
+            selector: &'a Selector,
+            pods: &'a [String],
+            window: Window,
+        ) -> BoxFuture<'a, Result<Vec<RawSeries>, QueryProblem>> {
+            let (profile, query) = (scope.profile.clone(), selector.name.clone());
+            let down = self.down.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            let answer = if down.is_ok() {
+                Err(QueryProblem::Timeout { profile, query, within: 1 })
+            } else if self.too_large {
+                Err(QueryProblem::TooLarge { profile, query, what: "all".into(), advice: "less".into() })
+            } else {
+                let failed = selector.matchers.iter().any(|matcher| matcher.value == "5..");
+                let rates: &[(&str, f64)] = match selector.name.as_str() {
+                    "http_requests_total" if failed => &[("5xx", 0.1)],
+                    "http_requests_total" => &[("2xx", 9.9), ("5xx", 0.1)],
+                    _ => &[],
+                };
+                let series = |pod: &String, (status, rate): &(&str, f64)| RawSeries {
+                    labels: [("pod", pod.as_str()), ("instance", pod), ("status", status)]
+                        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                        .into(),
+                    points: (window.from.div_euclid(SCRAPE)..=window.to.div_euclid(SCRAPE))
+                        .map(|i| i * SCRAPE)
+                        .filter(|at| (window.from..=window.to).contains(at))
+                        .map(|at| Point { at, value: rate * (at - START + 7_200_000) as f64 / 1000.0 })
+                        .collect(),
+                };
+                Ok(pods.iter().flat_map(|pod| rates.iter().map(move |rate| series(pod, rate))).collect())
+            };
+            async move { answer }.boxed()
+        }
+
+        fn values<'a>(
+            &'a self,
+            _: &'a Scope,
+            _: &'a Selector,
+            _: &'a [String],
+            _: &'a str,
+            _: i64,
+        ) -> BoxFuture<'a, Result<Vec<String>, QueryProblem>> {
+            async { Ok(Vec::new()) }.boxed()
+        }
+
+        fn histograms<'a>(
+            &'a self,
+            _: &'a Scope,
+            _: &'a Selector,
+            _: &'a [String],
+            _: Window,
+            _: &'a [f64],
+        ) -> BoxFuture<'a, Result<Vec<RawSeries>, QueryProblem>> {
+            async { Ok(Vec::new()) }.boxed()
+        }
+
+        fn shape<'a>(
+            &'a self,
+            _: &'a Scope,
+            _: &'a Selector,
+            _: &'a [String],
+            _: Window,
+            _: f64,
+        ) -> BoxFuture<'a, Result<Shape, QueryProblem>> {
+            async { Ok(Shape::default()) }.boxed()
+        }
+    }
+
+    /// What is known after so many rounds.
+    async fn learnt(source: Hour, rounds: usize) -> Vec<History> {
+        let analysis = serde_json::json!({"preset": "fastapi-instrumentator", "errorRate": {"max": "1%"}, "restarts": {}});
+        let analysis: Analysis = serde_json::from_value(analysis).unwrap();
+        let spec = AttemptSpec::of(&analysis, SCRAPE, START);
+        let plan = MetricPlan::of(&analysis).unwrap();
+        let scope = Scope {
+            profile: "default".into(),
+            rollout: "r".into(),
+            namespace: "shop".into(),
+            labels: TargetLabels::default(),
+        };
+        let pod =
+            |(name, pool): (&str, Pool)| PodTarget { name: name.into(), pool, started: 0, counted_from: 0 };
+        let pods: Vec<PodTarget> = ["a", "b", "c", "d"]
+            .map(|name| (name, Pool::Standard))
+            .into_iter()
+            .chain([("ours", Pool::FreeThreaded)])
+            .map(pod)
+            .collect();
+        let key = AttemptKey { attempt: 1, since: START };
+        let mut reader = HistoryReader::new(Arc::new(source));
+        for _ in 0..rounds {
+            reader.read(&scope, key, &plan, &pods, &spec, &Metrics::default()).await;
+        }
+        assert!(
+            reader.of(AttemptKey { attempt: 2, since: START }).is_empty(),
+            "of another attempt nothing is known"
+        );
+        reader.of(key)
+    }
+
+    #[tokio::test]
+    async fn an_hour_of_the_standard_pool_is_learnt_and_restarts_have_none() {
+        let known = learnt(Hour::default(), 2).await;
+        assert_eq!(known.iter().map(|known| known.metric.as_str()).collect::<Vec<_>>(), ["errors"]);
+        let baseline = known[0].baseline;
+        assert!(baseline.learnt, "{}", known[0].source());
+        assert!((baseline.per_second - 40.0).abs() < 0.5, "the standard pool alone: {}", baseline.per_second);
+        assert!((baseline.bad - 0.01).abs() < 1e-6 && baseline.pods == 4, "{baseline:?}");
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_waited_out_and_what_cannot_be_read_is_assumed() {
+        let down = |times| Hour { down: AtomicUsize::new(times), ..Hour::default() };
+        assert!(learnt(down(50), 5).await.is_empty(), "nothing is concluded from an outage");
+        assert!(learnt(down(9), 20).await[0].baseline.learnt);
+        let refused = Hour { too_large: true, ..Hour::default() };
+        let known = learnt(refused, 3).await;
+        assert!(
+            !known[0].baseline.learnt && known[0].source().contains("could not be read: Prometheus"),
+            "{}",
+            known[0].source()
+        );
+    }
 }

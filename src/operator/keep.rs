@@ -7,7 +7,7 @@ use crate::{
     judge::{Attempt, AttemptSpec, Checkpoint},
     observe::{
         presets::MetricPlan,
-        prometheus::{AttemptKey, MetricReading, QueryProblem, Reader, Reading},
+        prometheus::{AttemptKey, Reader, Reading},
     },
 };
 
@@ -57,16 +57,16 @@ impl Keeper {
 
 /// Everything up to now has been read, of all metrics. A query that failed has left something to read.
 pub(super) fn complete(reading: &Reading, now: i64) -> bool {
-    let empty = |problem: &QueryProblem| matches!(problem, QueryProblem::Empty { .. });
-    let whole =
-        |metric: &MetricReading| metric.until >= now && metric.samples.as_ref().err().is_none_or(empty);
-    [&reading.errors, &reading.latency].into_iter().flatten().all(whole)
+    reading.metrics.values().all(|metric| metric.until >= now && metric.is_answered())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::MetricSpec;
+    use crate::{
+        judge::MetricSpec,
+        observe::prometheus::{MetricReading, QueryProblem},
+    };
 
     fn read(until: i64, problem: Option<QueryProblem>) -> MetricReading {
         MetricReading { until, caught_up: true, samples: problem.map_or(Ok(vec![]), Err), boundary: None }
@@ -74,7 +74,11 @@ mod tests {
 
     #[test]
     fn what_a_failed_query_left_unread_is_not_taken_for_known() {
-        let of = |errors, latency| complete(&Reading { errors: Some(errors), latency }, 1_000);
+        let of = |errors, latency: Option<MetricReading>| {
+            let latency = latency.map(|latency| ("latency".to_owned(), latency));
+            let metrics = latency.into_iter().chain([("errors".to_owned(), errors)]).collect();
+            complete(&Reading { metrics }, 1_000)
+        };
         let timeout = QueryProblem::Timeout { profile: String::new(), query: String::new(), within: 1 };
         let empty = QueryProblem::Empty { profile: String::new(), query: String::new(), scraped: true };
         assert!(of(read(1_000, None), None) && of(read(1_000, None), Some(read(1_000, Some(empty)))));

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod benefit;
+mod beside;
 mod evidence;
 mod give_back;
 mod health;
@@ -10,6 +11,7 @@ mod keep;
 mod metrics;
 mod place;
 mod reconcile;
+mod restarts;
 mod run;
 mod telemetry;
 mod told;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::fields::moment;
+use super::{fields::moment, range::RangeArgs};
 use crate::api::{Percent, Span};
 
 /// How the report is printed.
@@ -33,8 +33,8 @@ Columns: time, pool (standard or free-threaded), pod, requests, errors; slow or 
 docs/replay.md has the format, examples, and how to read the plot.")]
 pub struct ReplayArgs {
     /// Counts per interval, pool and pod, as CSV or JSON Lines; - reads standard input.
-    #[arg(value_name = "FILE")]
-    pub counts: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "prometheus", conflicts_with = "prometheus")]
+    pub counts: Option<PathBuf>,
     /// The `FreeThreadRollout` to judge by. Of a file with several documents, the first that is one.
     #[arg(long, value_name = "FILE")]
     pub rollout: PathBuf,
@@ -53,6 +53,9 @@ pub struct ReplayArgs {
     /// Leave out columns that are not known, instead of refusing the file.
     #[arg(long)]
     pub ignore_unknown: bool,
+    /// A Prometheus instead of a file.
+    #[command(flatten)]
+    pub range: RangeArgs,
     /// How to print the report.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -71,4 +74,21 @@ pub struct ReplayArgs {
     /// Thresholds: roll back at so many failed checks.
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub failures: u32,
+}
+
+impl ReplayArgs {
+    /// The counts are running counters: said to be, or as Prometheus has them.
+    pub(super) fn runs_on(&self) -> bool {
+        self.cumulative || self.range.prometheus.is_some()
+    }
+
+    /// What the counts are called in a report.
+    pub(super) fn counts_name(&self) -> String {
+        match (&self.counts, &self.range.prometheus) {
+            (Some(path), _) if path.as_os_str() == "-" => "standard input".to_owned(),
+            (Some(path), _) => path.display().to_string(),
+            (None, Some(url)) => url.clone(),
+            (None, None) => String::new(),
+        }
+    }
 }

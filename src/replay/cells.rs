@@ -87,6 +87,8 @@ fn counts(row: &Row, kind: MetricKind) -> PodCounts {
     let bad = match kind {
         MetricKind::Errors => row.errors,
         MetricKind::Latency => row.slow,
+        // Not in a file.
+        MetricKind::Counter | MetricKind::Restarts => None,
     };
     PodCounts::new(row.pool, row.young, Counts::new(row.requests, bad.unwrap_or_default()))
 }

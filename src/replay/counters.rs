@@ -86,6 +86,8 @@ fn series(kind: MetricKind, row: &Row) -> Vec<Series> {
     let bad = match kind {
         MetricKind::Errors => row.errors,
         MetricKind::Latency => row.slow,
+        // Not in a file.
+        MetricKind::Counter | MetricKind::Restarts => None,
     };
     let one = |id: &str, n, k, value| Series {
         id: id.to_owned(),

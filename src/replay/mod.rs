@@ -1,4 +1,4 @@
-//! `freethread-rollout replay`: the operator's own judge on counts from a file. No cluster, no Prometheus, no clock.
+//! `freethread-rollout replay`: the operator's own judge on counts from a file, or from a Prometheus. No cluster.
 //!
 //! ```text
 //! file ─> lines ─> rows ─> moments ─> feed ─> judge::Attempt ─> timeline ─> report ─> text | json | plot
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Everything is read once, in order, and nothing grows with the length of the file: what is kept of it is a bounded number of points.
-//! Files are opened and written in [`run`] alone; the rest is pure.
+//! Files are opened and written in [`run`] alone, and `range` makes the rows of a file out of a Prometheus; the rest is pure.
 
 mod args;
 mod cells;
@@ -20,6 +20,7 @@ mod moments;
 mod plot;
 mod points;
 mod problem;
+mod range;
 mod report;
 mod rollout;
 mod rows;
@@ -32,6 +33,7 @@ mod timeline;
 
 pub use args::{Format, ReplayArgs, Rival};
 pub use problem::{InputProblem, ReplayError, RowProblem};
+pub use range::RangeArgs;
 pub use report::{Acted, Change, Judged, Largest, PoolReport, Report, RivalReport};
 pub use run::run;
 pub use session::{Replayed, replay};

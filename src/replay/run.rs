@@ -2,13 +2,14 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Cursor, Read, Write},
     path::Path,
 };
 
 use super::{
     args::{Format, ReplayArgs},
     problem::ReplayError,
+    range::fetch,
     rollout::LARGEST,
     session::replay,
 };
@@ -20,10 +21,13 @@ const BUFFER: usize = 1 << 20;
 ///
 /// # Errors
 /// If a file cannot be read, understood or written.
-pub fn run(args: &ReplayArgs) -> Result<(), ReplayError> {
+pub async fn run(args: &ReplayArgs) -> Result<(), ReplayError> {
     let yaml = text(&args.rollout)?;
     let history = args.history.as_deref().map(open).transpose()?;
-    let counts = open(&args.counts)?;
+    let counts = match &args.counts {
+        Some(path) => open(path)?,
+        None => Box::new(Cursor::new(fetch(args, &yaml).await?)),
+    };
     let replayed = replay(args, &yaml, counts, history)?;
     if let Some(path) = &args.plot {
         let failed = |problem| ReplayError::Write { file: path.display().to_string(), problem };

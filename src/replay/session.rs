@@ -69,12 +69,17 @@ pub fn replay(
         ignore_unknown: args.ignore_unknown,
     };
     let rule = rule(args, &need)?;
-    let in_counts = |problem| ReplayError::Input { file: name(&args.counts), problem };
+    let in_counts = |problem| ReplayError::Input { file: args.counts_name(), problem };
     let rows = Surveyed::new(Rows::new(counts, &need)).map_err(in_counts)?;
     let source = Source::new(args, &rows).map_err(in_counts)??;
     let mut notes = Vec::new();
     source.notes(&rows, &need, &mut notes);
     let spec = AttemptSpec::of(analysis, source.interval, rows.first.0);
+    let all = spec.metrics.len();
+    let spec = spec.only(&[MetricKind::Errors, MetricKind::Latency]);
+    if spec.metrics.len() < all {
+        notes.push("errors and latency alone are judged, with the share of falseRollback that they have: a file holds nothing of restarts and counters of your own".to_owned());
+    }
     spec.check().map_err(bad_spec)?;
     let mut learnt = None;
     if let Some(history) = history {
@@ -83,7 +88,7 @@ pub fn replay(
         let rows = Surveyed::new(Rows::new(history, &need)).map_err(in_history)?;
         let of = Source::new(args, &rows).map_err(in_history)??;
         let begun = AttemptSpec { started: rows.first.0, cell_ms: of.interval, ..spec.clone() };
-        let mut gathered = History::new(&begun, args.cumulative, of.interval).map_err(bad_spec)?;
+        let mut gathered = History::new(&begun, args.runs_on(), of.interval).map_err(bad_spec)?;
         let mut moments = Moments::new(rows, of.grid);
         while let Some(moment) = moments.next().map_err(in_history)? {
             gathered.push(moment);
@@ -91,7 +96,7 @@ pub fn replay(
         learnt = Some(gathered.finish().0);
     }
     let mut moments = Moments::new(rows, source.grid);
-    let mut before = History::new(&spec, args.cumulative, source.interval).map_err(bad_spec)?;
+    let mut before = History::new(&spec, args.runs_on(), source.interval).map_err(bad_spec)?;
     let mut first = moments.next().map_err(in_counts)?;
     if let Some(until) = args.history_until {
         while let Some(moment) = first.take_if(|moment| moment.at < until) {
@@ -107,7 +112,7 @@ pub fn replay(
         return Err(in_counts(InputProblem::AllHistory(args.history_until.unwrap_or_default())));
     };
     let mut judging =
-        Judging::new(&rollout, with_noise(&spec, learnt.as_deref(), first.at), args.cumulative, rule)
+        Judging::new(&rollout, with_noise(&spec, learnt.as_deref(), first.at), args.runs_on(), rule)
             .map_err(bad_spec)?;
     if let Some(last) = last {
         judging.feeder.push(last, &mut judging.attempt);
@@ -118,7 +123,7 @@ pub fn replay(
         judging.push(moment);
     }
     judging.finish();
-    Ok(judging.report(&rollout, name(&args.counts), learnt.as_deref(), notes))
+    Ok(judging.report(&rollout, args.counts_name(), learnt.as_deref(), notes))
 }
 
 fn rule(args: &ReplayArgs, need: &Need) -> Result<Option<Rule>, ReplayError> {
@@ -172,7 +177,7 @@ impl Source {
             ))));
         }
         let together = args.interval.is_some() || rows.staggered();
-        Ok(Ok(Self { interval, grid: (together && !args.cumulative).then_some(interval) }))
+        Ok(Ok(Self { interval, grid: (together && !args.runs_on()).then_some(interval) }))
     }
 
     fn notes<R: BufRead>(&self, rows: &Surveyed<R>, need: &Need, notes: &mut Vec<String>) {

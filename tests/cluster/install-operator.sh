@@ -15,5 +15,6 @@ fi
 "$helm" upgrade --install freethread-rollout charts/freethread-rollout --namespace "$namespace" --create-namespace \
   --set image.repository="${image%:*}" --set image.tag="${image##*:}" --set image.pullPolicy=IfNotPresent \
   --set prometheus.default.url="http://$prometheus:9090" --set prometheus.default.scrapeInterval=1s \
+  --set prometheus.default.userQueries=true \
   --set-string podAnnotations.image-id="$(sha256sum target/operator-image.tar | cut -c1-16)" \
   "$@" --wait --timeout 3m

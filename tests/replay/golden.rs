@@ -13,8 +13,8 @@ use super::{
 fn example() -> Replayed {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut args = args("--against thresholds --plot docs/replay.svg");
-    args.counts = "examples/replay/regression.csv".into();
-    let counts = fs::read(root.join(&args.counts)).unwrap();
+    args.counts = Some("examples/replay/regression.csv".into());
+    let counts = fs::read(root.join("examples/replay/regression.csv")).unwrap();
     replay(&args, ERRORS, &counts[..], None::<&[u8]>).unwrap()
 }
 

@@ -78,6 +78,19 @@ pub(super) fn matrix(body: &[u8]) -> Result<Vec<RawSeries>, String> {
     Ok(series.collect())
 }
 
+/// A matrix of one series with all that is in it, NaN too; or how many series there are.
+pub(super) fn numbers(body: &[u8]) -> Result<Result<Vec<Point>, usize>, String> {
+    let mut rows = rows(body, "matrix")?;
+    if rows.len() > 1 {
+        return Ok(Err(rows.len()));
+    }
+    let values = rows.pop().map(|row| row.values).unwrap_or_default();
+    let number = |(at, value): &(f64, String)| Some(Point { at: instant(*at)?, value: value.parse().ok()? });
+    let mut points: Vec<Point> = values.iter().filter_map(number).collect();
+    tidy(&mut points);
+    Ok(Ok(points))
+}
+
 /// Native histograms in a matrix, as buckets of those boundaries.
 pub(super) fn histograms(body: &[u8], edges: &[f64]) -> Result<Vec<RawSeries>, String> {
     let series = rows(body, "matrix")?.into_iter().flat_map(|mut row| {
@@ -156,6 +169,19 @@ mod tests {
             {"metric":{"le":"0.5"},"value":[20.001,"3.25"]},{"metric":{"le":"1"},"value":[20.001,"NaN"]},
             {"metric":{},"value":[20.001,"1"]},{"metric":{"le":"2"}},{"metric":{"le":"+Inf"},"value":[20.001,"4"]}]}}"#;
         assert_eq!(by_label(body, "le").unwrap(), [("0.5".to_owned(), 3.25), ("+Inf".to_owned(), 4.0)]);
+    }
+
+    #[test]
+    fn a_gauge_is_one_series_and_keeps_what_is_no_count() {
+        let body = |rows: &str| {
+            format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{rows}]}}}}"#)
+        };
+        let one = r#"{"metric":{},"values":[[1,"-2.5"],[2,"NaN"],[3,"4"]]}"#;
+        let points = numbers(body(one).as_bytes()).unwrap().unwrap();
+        assert_eq!(points.len(), 3);
+        assert!((points[0].value + 2.5).abs() < 1e-12 && points[1].value.is_nan());
+        assert_eq!(numbers(body(&format!("{one},{one}")).as_bytes()), Ok(Err(2)));
+        assert_eq!(numbers(body("").as_bytes()), Ok(Ok(vec![])));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use super::{PodSamples, PodTarget, Point, RawSeries, Series};
 use crate::{
     api::TargetLabels,
-    judge::At,
+    judge::{At, MemorySamples},
     observe::presets::{Chosen, LatencyPlan},
 };
 
@@ -341,6 +341,20 @@ fn common(a: &[Point], b: &[Point]) -> (Vec<Point>, Vec<Point>) {
         points.iter().copied().filter(|point| other.contains(&point.at)).collect::<Vec<_>>()
     };
     (keep(a, &in_b), keep(b, &in_a))
+}
+
+/// Bytes of each pod that has any: of several series of a scrape, all together.
+pub fn memory_samples(raw: Vec<RawSeries>, pods: &[PodTarget], labels: &TargetLabels) -> Vec<MemorySamples> {
+    let mut raw = ByPod::sort(raw, pods, labels, &[]);
+    let of = |pod: &PodTarget| {
+        let mut sums: BTreeMap<i64, f64> = BTreeMap::new();
+        for (_, series) in raw.pods.remove(pod.name.as_str())? {
+            series.points.iter().for_each(|point| *sums.entry(point.at).or_default() += point.value);
+        }
+        let points = sums.into_iter().map(|(at, value)| Point { at, value }).collect();
+        Some(MemorySamples { pod: pod.name.clone(), pool: pod.pool, counted_from: pod.counted_from, points })
+    };
+    pods.iter().filter_map(of).collect()
 }
 
 /// Requests and CPU-seconds on one grid: `n` counts both and `k` the CPU-seconds, as the judge's benefit has them. CPU time is that of the

@@ -11,6 +11,7 @@ mod client;
 mod convert;
 mod cpu;
 mod credentials;
+mod gauges;
 mod native;
 mod problem;
 pub mod promql;
@@ -27,6 +28,7 @@ pub use boundaries::{Shape, Survey};
 pub use client::{HttpSource, MAX_PODS_PER_QUERY, MAX_SERIES};
 pub use convert::{Boundary, RawFailures, boundary, cpu_samples, error_samples, latency_samples};
 pub use cpu::{CpuReader, CpuReading};
+pub use gauges::MemoryReader;
 pub use problem::QueryProblem;
 pub use reader::{AttemptKey, MetricReading, PodTarget, Reader, Reading};
 

@@ -70,14 +70,16 @@ impl Selector {
     /// The instant selector. The namespace comes first and is always the rollout's own; matchers are all required, so that none of the
     /// rollout's can widen it.
     pub fn render(&self, labels: &TargetLabels, namespace: &str, pods: &[String]) -> String {
-        let mut out = format!(
-            "{}{{{}=\"{}\",{}=~\"{}\"",
-            self.name,
-            labels.namespace,
-            quote(namespace),
-            labels.pod,
-            quote(&one_of(pods))
-        );
+        self.with_pods(&pods_of(labels, namespace, pods))
+    }
+
+    /// The same of all pods whose names match a regular expression.
+    pub fn render_like(&self, labels: &TargetLabels, namespace: &str, pattern: &str) -> String {
+        self.with_pods(&pods_like(labels, namespace, pattern))
+    }
+
+    fn with_pods(&self, pods: &str) -> String {
+        let mut out = format!("{}{{{pods}", self.name);
         for matcher in &self.matchers {
             let operator = match matcher.operator {
                 MatchOperator::Equal => "=",
@@ -109,6 +111,31 @@ impl Selector {
         });
         more
     }
+}
+
+/// Matchers on the namespace and these pods, as they stand between braces.
+fn pods_of(labels: &TargetLabels, namespace: &str, pods: &[String]) -> String {
+    pods_like(labels, namespace, &one_of(pods))
+}
+
+fn pods_like(labels: &TargetLabels, namespace: &str, pattern: &str) -> String {
+    format!("{}=\"{}\",{}=~\"{}\"", labels.namespace, quote(namespace), labels.pod, quote(pattern))
+}
+
+/// A query of the user's own, with `$pods` and `$standardPods` filled in, over the last `window` ms, every `every` ms.
+pub fn gauge(
+    query: &str,
+    labels: &TargetLabels,
+    namespace: &str,
+    (ours, standard): (&[String], &[String]),
+    (window, every): (i64, i64),
+) -> String {
+    let query = query
+        .replace("$standardPods", &pods_of(labels, namespace, standard))
+        .replace("$pods", &pods_of(labels, namespace, ours));
+    let seconds = |millis: i64| (millis.max(1) + 999) / 1000;
+    // On lines of their own: a comment at the end of the query must not swallow what follows.
+    format!("(\n{query}\n)[{}s:{}s]", seconds(window), seconds(every))
 }
 
 /// A range in whole seconds, rounded up, at least one second.

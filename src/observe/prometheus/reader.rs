@@ -5,13 +5,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use futures::future::join_all;
+
 use super::{
     Boundary, MetricSource, PodSamples, Pool, QueryProblem, RawSeries, Scope, Window,
     convert::{RawFailures, error_samples, is_infinite, latency_samples, same},
     problem::shown,
     promql::Selector,
 };
-use crate::observe::presets::{ErrorPlan, Failures, LatencyPlan, MetricPlan};
+use crate::observe::presets::{CountPlan, Failures, LATENCY, LatencyPlan, MetricPlan};
 
 /// Longest stretch that one pass reads. A longer one is read in as many passes, so that memory does not grow with an attempt.
 pub(super) const LONGEST_READ_MS: i64 = 3_600_000;
@@ -40,13 +42,18 @@ pub struct AttemptKey {
     pub since: i64,
 }
 
-/// What one pass read.
+/// What one pass read, by the judge's name of the metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// Requests and failures, if the plan has them.
-    pub errors: Option<MetricReading>,
-    /// Requests and slow ones, if the plan has them.
-    pub latency: Option<MetricReading>,
+    /// One entry per metric of the plan.
+    pub metrics: BTreeMap<String, MetricReading>,
+}
+
+impl Reading {
+    /// Of all metrics everything up to now has been read that there is to read.
+    pub fn caught_up(&self) -> bool {
+        self.metrics.values().all(|metric| metric.caught_up)
+    }
 }
 
 /// What one pass read of one metric.
@@ -62,12 +69,19 @@ pub struct MetricReading {
     pub boundary: Option<Boundary>,
 }
 
+impl MetricReading {
+    /// Prometheus said what there is. An empty answer is an answer.
+    pub fn is_answered(&self) -> bool {
+        matches!(self.samples, Ok(_) | Err(QueryProblem::Empty { .. }))
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Cursor {
     key: AttemptKey,
     plan: MetricPlan,
-    errors: Option<i64>,
-    latency: Option<i64>,
+    /// How far each metric was read, ms since the epoch.
+    read: BTreeMap<String, i64>,
     boundary: Option<Boundary>,
 }
 
@@ -110,9 +124,8 @@ impl Reader {
 
     /// Goes on from `until` (ms since the epoch): everything before is known from elsewhere.
     pub fn resume(&self, rollout: &str, key: AttemptKey, plan: &MetricPlan, until: i64) {
-        let read = Some(until);
-        let plan = plan.clone();
-        self.keep(rollout, Cursor { key, plan, errors: read, latency: read, boundary: None });
+        let read = plan.metrics().map(|metric| (metric.to_owned(), until)).collect();
+        self.keep(rollout, Cursor { key, plan: plan.clone(), read, boundary: None });
     }
 
     /// Everything new of all metrics of the plan. Times are in milliseconds since the epoch, `scrape` is the scrape interval.
@@ -129,40 +142,54 @@ impl Reader {
         let names = pods.iter().map(|pod| pod.name.clone()).collect();
         let overlap = scrape.max(1).saturating_mul(2).saturating_add(1000);
         let pass = Pass { scope, pods, names, overlap, since: key.since, now };
-        let (errors, latency) = (pass.window(cursor.errors), pass.window(cursor.latency));
-        // Both metrics take the starts of processes from one answer.
-        let both = Window { from: errors.from.min(latency.from), to: errors.to.max(latency.to) };
+        let window = |metric: &str| pass.window(cursor.read.get(metric).copied());
+        let counted: Vec<(&CountPlan, Window)> =
+            plan.counts.iter().map(|counted| (counted, window(&counted.metric))).collect();
+        let of_latency = window(LATENCY);
+        // All metrics take the starts of processes from one answer.
+        let all =
+            plan.metrics().map(window).reduce(|a, b| Window { from: a.from.min(b.from), to: a.to.max(b.to) });
         // Counters first, what explains them second: a scrape in between must not show a new process or failures of requests that are
         // not counted yet.
         let (requests, buckets) = futures::join!(
-            async {
-                match &plan.errors {
-                    Some(plan) => Some(self.counters(&pass, &plan.requests, errors).await),
-                    None => None,
-                }
-            },
+            join_all(counted.iter().map(|(plan, window)| self.counters(&pass, &plan.requests, *window))),
             async {
                 match &plan.latency {
-                    Some(plan) => Some(self.buckets(&pass, plan, &mut cursor.boundary, latency).await),
+                    Some(plan) => Some(self.buckets(&pass, plan, &mut cursor.boundary, of_latency).await),
                     None => None,
                 }
             },
         );
-        let (starts, failures) = futures::join!(self.starts(&pass, both), async {
-            match (&plan.errors, &requests) {
-                (Some(plan), Some(Ok(_))) => self.failures(&pass, plan, errors).await,
-                _ => Ok(RawFailures::Among(Vec::new())),
+        let failures = counted.iter().zip(&requests).map(|((plan, window), requests)| {
+            let pass = &pass;
+            async move {
+                if requests.is_err() {
+                    return Ok(RawFailures::Among(Vec::new()));
+                }
+                self.failures(pass, plan, *window).await
             }
         });
+        let (starts, failures) = futures::join!(
+            async {
+                match all {
+                    Some(all) => self.starts(&pass, all).await,
+                    None => Ok(Vec::new()),
+                }
+            },
+            join_all(failures)
+        );
         let labels = &scope.labels;
-        let errors = requests.map(|requests| {
-            let samples = requests.map_err(|problem| explain(problem, &starts)).and_then(|requests| {
+        let mut metrics = BTreeMap::new();
+        for (((plan, window), requests), failures) in counted.into_iter().zip(requests).zip(failures) {
+            let samples = requests.and_then(|requests| Ok((requests, failures?)));
+            let samples = samples.map_err(|problem| explain(problem, &starts));
+            let samples = samples.and_then(|(requests, failures)| {
                 let starts = starts.as_ref().map_err(Clone::clone)?;
-                Ok(error_samples(requests, failures?, starts, pods, labels))
+                Ok(error_samples(requests, failures, starts, pods, labels))
             });
-            reading(samples, errors, now, &mut cursor.errors, None)
-        });
-        let latency = buckets.map(|buckets| {
+            metrics.insert(plan.metric.clone(), reading(samples, window, now, None));
+        }
+        if let Some(buckets) = buckets {
             let mut used = None;
             let samples =
                 buckets.map_err(|problem| explain(problem, &starts)).and_then(|(buckets, boundary)| {
@@ -171,10 +198,13 @@ impl Reader {
                     used = Some(boundary);
                     Ok(samples)
                 });
-            reading(samples, latency, now, &mut cursor.latency, used)
-        });
+            metrics.insert(LATENCY.to_owned(), reading(samples, of_latency, now, used));
+        }
+        // A metric of which nothing was learnt is asked for again from where it was.
+        let learnt = metrics.iter().filter(|(_, metric)| metric.is_answered());
+        cursor.read.extend(learnt.map(|(name, metric)| (name.clone(), metric.until)));
         self.keep(&scope.rollout, cursor);
-        Reading { errors, latency }
+        Reading { metrics }
     }
 
     async fn starts(&self, pass: &Pass<'_>, window: Window) -> Result<Vec<RawSeries>, QueryProblem> {
@@ -207,11 +237,14 @@ impl Reader {
     async fn failures(
         &self,
         pass: &Pass<'_>,
-        plan: &ErrorPlan,
+        plan: &CountPlan,
         window: Window,
     ) -> Result<RawFailures, QueryProblem> {
         Ok(match &plan.failures {
             Failures::Among(selector) => RawFailures::Among(self.samples(pass, selector, window).await?),
+            Failures::Apart(selector) if plan.must_exist => {
+                RawFailures::Apart(self.counters(pass, selector, window).await?)
+            }
             Failures::Apart(selector) => RawFailures::Apart(self.samples(pass, selector, window).await?),
         })
     }
@@ -283,13 +316,7 @@ impl Reader {
 
     fn cursor(&self, rollout: &str, key: AttemptKey, plan: &MetricPlan) -> Cursor {
         let known = self.cursors().get(rollout).filter(|c| c.key == key && c.plan == *plan).cloned();
-        known.unwrap_or_else(|| Cursor {
-            key,
-            plan: plan.clone(),
-            errors: None,
-            latency: None,
-            boundary: None,
-        })
+        known.unwrap_or_else(|| Cursor { key, plan: plan.clone(), read: BTreeMap::new(), boundary: None })
     }
 
     fn keep(&self, rollout: &str, cursor: Cursor) {
@@ -313,19 +340,13 @@ fn explain(mut problem: QueryProblem, starts: &Result<Vec<RawSeries>, QueryProbl
     problem
 }
 
-/// Moves the cursor on, unless nothing was learnt. An empty answer is an answer.
 fn reading(
     samples: Result<Vec<PodSamples>, QueryProblem>,
     window: Window,
     now: i64,
-    cursor: &mut Option<i64>,
     boundary: Option<Boundary>,
 ) -> MetricReading {
-    let learnt = matches!(samples, Ok(_) | Err(QueryProblem::Empty { .. }));
-    if learnt {
-        *cursor = Some(window.to);
-    }
-    // After a failure nothing more is to be had at once, and the other metric must not wait for this one.
-    let caught_up = window.to >= now || !learnt;
-    MetricReading { until: window.to, caught_up, samples, boundary }
+    let reading = MetricReading { until: window.to, caught_up: true, samples, boundary };
+    // After a failure nothing more is to be had at once, and the other metrics must not wait for this one.
+    MetricReading { caught_up: window.to >= now || !reading.is_answered(), ..reading }
 }

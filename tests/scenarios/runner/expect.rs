@@ -250,6 +250,16 @@ pub(crate) fn event(expected: &ExpectedEvent, state: &State) -> Seen {
     Err(format!("no event like {expected:?}; the rollout's events are {others:?}"))
 }
 
+/// Requests of the free-threaded pool that the verdict rests on, as its sentence tells them: `errors 0 % of 1,234 requests against ...`.
+pub(crate) fn judged(state: &State) -> Result<f64, String> {
+    let verdict = state.rollout().and_then(|rollout| rollout.status.as_ref()?.verdict.as_ref());
+    let sentence = verdict.map(|verdict| verdict.sentence.clone()).unwrap_or_default();
+    let number = sentence.split_once(" of ").and_then(|(_, rest)| rest.split_once(" requests"));
+    number
+        .and_then(|(number, _)| number.replace(',', "").parse().ok())
+        .ok_or_else(|| format!("the verdict tells no requests: '{sentence}'"))
+}
+
 /// A Deployment as it was at `since` or later.
 pub(crate) fn seen_since(deployment: &str, since: u64, state: &State) -> Seen {
     let seen = state.deployments.objects.get(deployment).map_or(0, revision);

@@ -96,6 +96,7 @@ impl<'a> Play<'a> {
                 seen
             }
             Step::ExpectCounts(expected) => self.expect_counts(expected).await?,
+            Step::ExpectJudged(share) => self.expect_judged(*share).await?,
             Step::ExpectNext(expected) => self.expect_next(expected).await?,
             Step::ExpectGone(expected) => self.expect_gone(expected).await?,
             Step::ExpectElsewhere(Elsewhere::Untouched) => self.stage.expect_elsewhere_untouched().await?,
@@ -286,6 +287,19 @@ impl<'a> Play<'a> {
                 Checked::NotYet(_) => tokio::time::sleep(PERIOD).await,
             }
         }
+    }
+
+    async fn expect_judged(&mut self, share: f64) -> Result<String> {
+        let judged = expect::judged(&self.stage.world.now())?;
+        let answered = self.read_counts().await?.total.pool(Pool::FreeThreaded).answered;
+        let seen = format!(
+            "the verdict rests on {judged} of the {answered} requests that the free-threaded pool answered"
+        );
+        if judged < share * answered as f64 {
+            return Err(seen.into());
+        }
+        self.measured.push(seen.clone());
+        Ok(seen)
     }
 
     async fn expect_next(&mut self, expected: &ExpectedNext) -> Result<String> {

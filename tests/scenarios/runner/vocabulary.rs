@@ -92,6 +92,8 @@ pub(crate) enum Step {
     Mark(String),
     /// Checks the load generator's counts.
     ExpectCounts(ExpectedCounts),
+    /// The verdict rests on at least this share of what the free-threaded pool has answered since the start: nothing was forgotten.
+    ExpectJudged(f64),
     /// Checks who answers the next requests.
     ExpectNext(ExpectedNext),
     /// Waits until the Service has so many endpoints of a pool.

@@ -10,7 +10,7 @@
 //!                    └────── operator: the loop, queue, leader lease, health, shutdown
 //! ```
 //!
-//! [`replay`] feeds the judge from a file instead, without a cluster.
+//! [`replay`] feeds the judge from a file instead, without a cluster. [`preflight`] is what happens before any traffic.
 //!
 //! [`api`], [`judge`], [`decide`] and [`pool`] import no client, no runtime, no clock and no random source; `tests/purity.rs`
 //! holds them to it.
@@ -23,5 +23,6 @@ pub mod judge;
 pub mod observe;
 pub mod operator;
 pub mod pool;
+pub mod preflight;
 pub mod replay;
 pub mod route;

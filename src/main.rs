@@ -5,6 +5,7 @@ use std::{fmt::Display, process::ExitCode};
 use clap::{Parser, Subcommand};
 use freethread_rollout::{
     operator::{Args, GiveBackArgs, give_back, run},
+    preflight::inventory::{self, InventoryArgs},
     replay::{self, ReplayArgs},
 };
 use kube::CustomResourceExt;
@@ -25,6 +26,8 @@ enum Command {
     GiveBack(Box<GiveBackArgs>),
     /// Judge counts from a file or a Prometheus as the operator would have: no cluster is needed.
     Replay(Box<ReplayArgs>),
+    /// Say from lock files which dependencies have wheels for the free-threaded image: no cluster is needed.
+    Inventory(Box<InventoryArgs>),
     /// Print the custom resource definition.
     Crd,
 }
@@ -44,6 +47,7 @@ async fn main() -> ExitCode {
                 ExitCode::from(BAD_INPUT)
             }
         },
+        Command::Inventory(args) => inventory::main(&args, "freethread-rollout").await,
         Command::Crd => match serde_yaml::to_string(&freethread_rollout::api::FreeThreadRollout::crd()) {
             Ok(yaml) => {
                 print!("{yaml}");

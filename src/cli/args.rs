@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::api::Span;
+use crate::{api::Span, preflight::inventory::InventoryArgs};
 
 /// Look at rollouts to free-threaded Python, and tell them what to do.
 #[derive(Debug, Clone, Parser)]
@@ -38,6 +38,16 @@ pub struct ConnectionArgs {
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Task {
+    /// Something in the cluster.
+    #[command(flatten)]
+    Cluster(ClusterTask),
+    /// Say from lock files which dependencies have wheels for the free-threaded image; no cluster is needed
+    Inventory(Box<InventoryArgs>),
+}
+
+/// What to do in the cluster.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ClusterTask {
     /// Show pools, pods, steps, the comparison with its numbers, and what happens next
     Status(StatusArgs),
     /// Approve a step that waits for approval, consent to an overshoot, or skip the rest of a hold; never instead of evidence

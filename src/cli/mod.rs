@@ -14,28 +14,36 @@ mod view;
 
 use jiff::Timestamp;
 
-pub use args::{Args, Colour, Output, StatusArgs, Target, Task};
+pub use args::{Args, ClusterTask, Colour, ConnectionArgs, Output, StatusArgs, Target, Task};
 pub use error::CliError;
 pub use render::{Style, line, render};
 pub use time::human;
 pub use view::{HistoryView, NextView, PodView, PoolView, StepState, StepView, View, view};
 
-/// Do what the command line says.
+/// Do what the command line says to do in the cluster.
 ///
 /// # Errors
 /// When it could not be done; the text says what to do about it.
-pub async fn run(args: Args) -> Result<(), CliError> {
-    let connection = connect::Connection::open(&args.connection).await?;
-    match args.task {
-        Task::Status(wanted) if wanted.watch => status::watch(&connection, &wanted).await,
-        Task::Status(wanted) => status::once(&connection, &wanted).await,
-        Task::Promote(Target { name }) => {
+pub async fn run(connection: &ConnectionArgs, task: ClusterTask) -> Result<(), CliError> {
+    let connection = connect::Connection::open(connection).await?;
+    match task {
+        ClusterTask::Status(wanted) if wanted.watch => status::watch(&connection, &wanted).await,
+        ClusterTask::Status(wanted) => status::once(&connection, &wanted).await,
+        ClusterTask::Promote(Target { name }) => {
             command::give(&connection, &name, "promote", Timestamp::now()).await
         }
-        Task::Abort(Target { name }) => command::give(&connection, &name, "abort", Timestamp::now()).await,
-        Task::Pause(Target { name }) => command::give(&connection, &name, "pause", Timestamp::now()).await,
-        Task::Resume(Target { name }) => command::give(&connection, &name, "resume", Timestamp::now()).await,
-        Task::Retry(Target { name }) => command::give(&connection, &name, "retry", Timestamp::now()).await,
-        Task::Logs(Target { name }) => logs::show(&connection, &name).await,
+        ClusterTask::Abort(Target { name }) => {
+            command::give(&connection, &name, "abort", Timestamp::now()).await
+        }
+        ClusterTask::Pause(Target { name }) => {
+            command::give(&connection, &name, "pause", Timestamp::now()).await
+        }
+        ClusterTask::Resume(Target { name }) => {
+            command::give(&connection, &name, "resume", Timestamp::now()).await
+        }
+        ClusterTask::Retry(Target { name }) => {
+            command::give(&connection, &name, "retry", Timestamp::now()).await
+        }
+        ClusterTask::Logs(Target { name }) => logs::show(&connection, &name).await,
     }
 }

@@ -101,8 +101,11 @@ impl InventoryArgs {
             groups: names(&self.group),
             projects: names(&self.package),
         };
-        if self.files.len() > 1 && !(wanted.extras.is_empty() && wanted.groups.is_empty() && wanted.projects.is_empty()) {
-            let options = "--extra, --group and --package are those of one file: give one file at a time with them";
+        if self.files.len() > 1
+            && !(wanted.extras.is_empty() && wanted.groups.is_empty() && wanted.projects.is_empty())
+        {
+            let options =
+                "--extra, --group and --package are those of one file: give one file at a time with them";
             return Err(InventoryError::Options(options.to_owned()));
         }
         Ok(wanted)

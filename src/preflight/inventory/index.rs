@@ -26,9 +26,13 @@ const REDIRECTS: usize = 5;
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
 
 /// Asks for each project. One that cannot be had is said with its package, and does not spoil the others.
-pub(super) async fn ask(index: &str, projects: impl IntoIterator<Item = String>) -> Result<Answers, InventoryError> {
+pub(super) async fn ask(
+    index: &str,
+    projects: impl IntoIterator<Item = String>,
+) -> Result<Answers, InventoryError> {
     let unusable = |problem: String| InventoryError::Index { index: without_secrets(index), problem };
-    let mut base = Url::parse(index).map_err(|why| unusable(format!("{why}: write such as https://pypi.org/simple")))?;
+    let mut base =
+        Url::parse(index).map_err(|why| unusable(format!("{why}: write such as https://pypi.org/simple")))?;
     if !matches!(base.scheme(), "https" | "http") || base.host_str().is_none() {
         return Err(unusable("write an address that begins with https://".to_owned()));
     }
@@ -93,7 +97,11 @@ async fn one(client: &Client, base: &Url, project: &str) -> Answer {
 
 async fn fetch(client: &Client, url: Url) -> Result<Option<Vec<u8>>, String> {
     let failed = |why: reqwest::Error| {
-        if why.is_timeout() { format!("no answer within {} s", PATIENCE.as_secs()) } else { causes(&why.without_url()) }
+        if why.is_timeout() {
+            format!("no answer within {} s", PATIENCE.as_secs())
+        } else {
+            causes(&why.without_url())
+        }
     };
     let mut response = client.get(url).header(ACCEPT, JSON).send().await.map_err(failed)?;
     match response.status() {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{
     lock::{Files, Picked, Pin},
     problem::without_secrets,
-    wheel::{Wheel, is_sdist, normalised, sdist_version},
+    wheel::{Wheel, is_sdist, is_wheel, normalised, sdist_version},
 };
 
 /// What a `*.dist-info` folder says. Nothing of it has to be there.
@@ -39,12 +39,14 @@ pub(super) fn wheels(files: &[String]) -> Picked {
         if let Some(wheel) = Wheel::parse(file) {
             releases.entry((wheel.project, wheel.version)).or_default().push(file.clone());
         } else if !is_sdist(file) {
-            strange += usize::from(file.ends_with(".whl"));
+            strange += usize::from(is_wheel(file));
         }
     }
     for file in files.iter().filter(|file| is_sdist(file)) {
         let of = file.match_indices('-').map(|(at, _)| normalised(&file[..at])).take(16);
-        let found = of.into_iter().find_map(|project| sdist_version(file, &project).map(|version| (project, version.to_string())));
+        let found = of
+            .into_iter()
+            .find_map(|project| sdist_version(file, &project).map(|version| (project, version.to_string())));
         if let Some(release) = found {
             releases.entry(release).or_default().push(file.clone());
         }
@@ -58,7 +60,9 @@ pub(super) fn wheels(files: &[String]) -> Picked {
     });
     let mut picked = Picked { pins: pins.collect(), notes: Vec::new() };
     if strange > 0 {
-        picked.notes.push(format!("files with names that no wheel may have, which pip leaves out too: {strange}"));
+        picked
+            .notes
+            .push(format!("files with names that no wheel may have, which pip leaves out too: {strange}"));
     }
     picked
 }
@@ -80,11 +84,14 @@ fn pin(installed: &Installed) -> Pin {
         via: None,
         files,
     };
-    let direct = installed.direct_url.as_deref().and_then(|text| serde_json::from_str::<DirectUrl>(text).ok());
+    let direct =
+        installed.direct_url.as_deref().and_then(|text| serde_json::from_str::<DirectUrl>(text).ok());
     let tags = tags(installed.wheel.as_deref().unwrap_or_default());
     if tags.is_empty() {
         let from = match direct {
-            Some(DirectUrl { url, vcs_info, dir_info }) if vcs_info.is_some() || dir_info.is_some() => without_secrets(&url),
+            Some(DirectUrl { url, vcs_info, dir_info }) if vcs_info.is_some() || dir_info.is_some() => {
+                without_secrets(&url)
+            }
             _ => "something that left no WHEEL file".to_owned(),
         };
         return pin(Files::Elsewhere(from));
@@ -115,7 +122,8 @@ mod tests {
 
     #[test]
     fn wheels_of_one_release_belong_together() {
-        let files = ["A_b-1.0-py3-none-any.whl", "a-b-1.0.tar.gz", "c-2-py3-none-any.whl", "odd.whl", "notes.txt"];
+        let files =
+            ["A_b-1.0-py3-none-any.whl", "a-b-1.0.tar.gz", "c-2-py3-none-any.whl", "odd.whl", "notes.txt"];
         let picked = wheels(&files.map(str::to_owned));
         assert_eq!(picked.pins.len(), 2);
         assert_eq!(picked.pins[0].files, Files::All(vec![files[0].to_owned(), files[1].to_owned()]));

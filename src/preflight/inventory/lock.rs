@@ -60,10 +60,7 @@ pub(super) enum Files {
     /// It does not come from an index; says from where.
     Elsewhere(String),
     /// It is installed; these are the tags of the wheel that it came in, and the ends of its shared objects.
-    Installed {
-        tags: Vec<String>,
-        objects: BTreeSet<String>,
-    },
+    Installed { tags: Vec<String>, objects: BTreeSet<String> },
 }
 
 impl Pin {

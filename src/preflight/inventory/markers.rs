@@ -46,6 +46,9 @@ enum Value {
     Groups,
 }
 
+/// A comparison that says nothing.
+struct Incomparable;
+
 enum Side {
     Literal(String),
     Variable(Value),
@@ -99,29 +102,29 @@ impl Env {
         })
     }
 
-    fn compare(&self, left: &Side, op: &str, right: &Side) -> Option<Option<bool>> {
+    fn compare(&self, left: &Side, op: &str, right: &Side) -> Result<Option<bool>, Incomparable> {
         let (literal, value, reversed) = match (left, right) {
             (Side::Variable(value), Side::Literal(literal)) => (literal, value, false),
             (Side::Literal(literal), Side::Variable(value)) => (literal, value, true),
-            _ => return None,
+            _ => return Err(Incomparable),
         };
         let member = |set: &BTreeSet<String>| set.contains(&normalised(literal));
-        Some(Some(match (value, op) {
-            (Value::Unknown, _) => return Some(None),
+        Ok(Some(match (value, op) {
+            (Value::Unknown, _) => return Ok(None),
             (Value::Extra, "==") => member(&self.extras),
             (Value::Extra, "!=") => !member(&self.extras),
             (Value::Extras, "in") if reversed => member(&self.extras),
             (Value::Extras, "not in") if reversed => !member(&self.extras),
             (Value::Groups, "in") if reversed => member(&self.groups),
             (Value::Groups, "not in") if reversed => !member(&self.groups),
-            (Value::Extra | Value::Extras | Value::Groups, _) => return None,
+            (Value::Extra | Value::Extras | Value::Groups, _) => return Err(Incomparable),
             (Value::Version(value), _) => {
                 let (have, want) = if reversed { (literal, value) } else { (value, literal) };
-                versions(have, op, want).or_else(|| texts(have, op, want))?
+                versions(have, op, want).or_else(|| texts(have, op, want)).ok_or(Incomparable)?
             }
             (Value::Text(value), _) => {
                 let (have, want) = if reversed { (literal, value) } else { (value, literal) };
-                texts(have, op, want)?
+                texts(have, op, want).ok_or(Incomparable)?
             }
         }))
     }
@@ -190,9 +193,9 @@ impl Parser<'_> {
         let left = self.side()?;
         let op = self.op()?;
         let right = self.side()?;
-        self.env
-            .compare(&left, op, &right)
-            .ok_or_else(|| self.wrong("compare a variable with a text, by an operator that it knows"))
+        self.env.compare(&left, op, &right).map_err(|Incomparable| {
+            self.wrong("compare a variable with a text, by an operator that it knows")
+        })
     }
 
     fn side(&mut self) -> Result<Side, MarkerProblem> {
@@ -205,7 +208,8 @@ impl Parser<'_> {
             self.at += end + 2;
             return Ok(Side::Literal(rest[1..=end].to_owned()));
         }
-        let length = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_' || c == '.')).unwrap_or(rest.len());
+        let length =
+            rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_' || c == '.')).unwrap_or(rest.len());
         let Some(value) = self.env.value(&rest[..length]) else {
             return Err(self.wrong("write a variable such as python_version, or a quoted text"));
         };
@@ -232,9 +236,9 @@ impl Parser<'_> {
     fn word(&mut self, word: &str) -> bool {
         self.space();
         let rest = &self.text[self.at..];
-        let ends = rest.strip_prefix(word).is_some_and(|after| {
-            after.chars().next().is_none_or(|c| !(c.is_alphanumeric() || c == '_'))
-        });
+        let ends = rest
+            .strip_prefix(word)
+            .is_some_and(|after| after.chars().next().is_none_or(|c| !(c.is_alphanumeric() || c == '_')));
         if ends {
             self.at += word.len();
         }

@@ -14,6 +14,7 @@
 mod args;
 mod index;
 mod installed;
+mod judging;
 mod lock;
 mod markers;
 mod pipfile;
@@ -41,7 +42,7 @@ pub use lock::Wanted;
 pub use markers::MarkerProblem;
 pub use problem::{InputProblem, InventoryError, Problem};
 pub use report::{Entry, FileReport, Report};
-pub use run::{print, run};
+pub use run::{main, run};
 pub use session::{Content, Input, Policy, Stock, take_stock};
 pub use tags::all_tags;
 pub use target::{Interpreter, Libc, Target, TargetProblem};

@@ -47,7 +47,9 @@ struct Package {
 
 impl Package {
     fn files(&self) -> Files {
-        if let Some(address) = [&self.git, &self.hg, &self.svn, &self.bzr].into_iter().find_map(Option::as_ref) {
+        if let Some(address) =
+            [&self.git, &self.hg, &self.svn, &self.bzr].into_iter().find_map(Option::as_ref)
+        {
             return Files::Elsewhere(format!("version control: {}", without_secrets(address)));
         }
         if let Some(path) = &self.path {
@@ -56,7 +58,11 @@ impl Package {
         if let Some(file) = &self.file {
             return Files::All(vec![file_name(file)]);
         }
-        if self.hashes.is_empty() { Files::Unnamed } else { Files::Hashes(self.hashes.iter().cloned().collect()) }
+        if self.hashes.is_empty() {
+            Files::Unnamed
+        } else {
+            Files::Hashes(self.hashes.iter().cloned().collect())
+        }
     }
 }
 
@@ -70,7 +76,12 @@ pub(super) fn read(text: &str, wanted: &Wanted) -> Result<Picked, InputProblem> 
     let Requires { python_version, python_full_version } = &document.meta.requires;
     if let Some(python) = python_full_version.as_ref().or(python_version.as_ref()) {
         let interpreter = wanted.target.interpreter;
-        if *python != format!("3.{}", interpreter.minor) && !wanted.env().counts(&format!("python_full_version == '{}'", python.replace('\'', ""))).unwrap_or(true) {
+        if *python != format!("3.{}", interpreter.minor)
+            && !wanted
+                .env()
+                .counts(&format!("python_full_version == '{}'", python.replace('\'', "")))
+                .unwrap_or(true)
+        {
             // pipenv only warns, and the versions would be the same ones.
             notes.push(format!("the lock is for Python {}, and its versions were chosen for that: lock again for {interpreter}", clipped(python)));
         }
@@ -99,7 +110,8 @@ pub(super) fn read(text: &str, wanted: &Wanted) -> Result<Picked, InputProblem> 
                 continue;
             }
             let name = normalised(name);
-            let version = package.version.as_ref().map(|version| version.trim_start_matches('=').trim().to_owned());
+            let version =
+                package.version.as_ref().map(|version| version.trim_start_matches('=').trim().to_owned());
             let pin = Pin { name: name.clone(), version, line, via: None, files: package.files() };
             pins.entry(name).or_insert(pin);
         }
@@ -158,7 +170,10 @@ mod tests {
         let mut wanted = Wanted::default();
         let picked = read(LOCK, &wanted).unwrap();
         let numpy = &picked.pins[0];
-        assert_eq!((picked.pins.len(), numpy.name.as_str(), numpy.version.as_deref(), numpy.line), (1, "numpy", Some("2.4.0"), Some(4)));
+        assert_eq!(
+            (picked.pins.len(), numpy.name.as_str(), numpy.version.as_deref(), numpy.line),
+            (1, "numpy", Some("2.4.0"), Some(4))
+        );
         assert!(matches!(&numpy.files, Files::Hashes(hashes) if hashes.len() == 2));
         assert!(picked.notes[0].contains("lock is for Python 3.12"));
         wanted.groups.insert("dev".to_owned());

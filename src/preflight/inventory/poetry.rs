@@ -89,7 +89,12 @@ impl Package {
     }
 
     /// Whether the target gets it, by format 2.1.
-    fn counts(&self, groups: &[String], wanted: &Wanted, env: &Env) -> Result<bool, super::markers::MarkerProblem> {
+    fn counts(
+        &self,
+        groups: &[String],
+        wanted: &Wanted,
+        env: &Env,
+    ) -> Result<bool, super::markers::MarkerProblem> {
         for group in groups {
             let name = normalised(group);
             if name != "main" && !wanted.groups.contains(&name) {
@@ -137,17 +142,16 @@ pub(super) fn read(text: &str, wanted: &Wanted) -> Result<Picked, InputProblem> 
     for package in &document.packages {
         let line = lines.of(package.name.span().start);
         let name = normalised(package.name.get_ref());
-        let counts = match &package.groups {
-            Some(groups) => package.counts(groups, wanted, &env).map_err(|what| {
+        let counts = if let Some(groups) = &package.groups {
+            package.counts(groups, wanted, &env).map_err(|what| {
                 let at = package.markers.as_ref().map_or(line, |markers| lines.of(markers.span().start));
                 InputProblem::at(at, what)
-            })?,
-            None => {
-                without_groups |= package.category.is_none();
-                let category = package.category.as_deref().unwrap_or("main");
-                (category == "main" || wanted.groups.contains(category))
-                    && (!package.optional || optional.contains(&name))
-            }
+            })?
+        } else {
+            without_groups |= package.category.is_none();
+            let category = package.category.as_deref().unwrap_or("main");
+            (category == "main" || wanted.groups.contains(category))
+                && (!package.optional || optional.contains(&name))
         };
         let by_python = package.python_versions.as_deref().is_none_or(|range| allows(range, &wanted.target));
         if counts && by_python {
@@ -183,7 +187,8 @@ fn extras(document: &Document, wanted: &Wanted) -> Result<BTreeSet<String>, Inpu
 }
 
 fn check_groups(document: &Document, wanted: &Wanted) -> Result<(), InputProblem> {
-    let named = document.packages.iter().flat_map(|package| package.groups.iter().flatten().chain(&package.category));
+    let named =
+        document.packages.iter().flat_map(|package| package.groups.iter().flatten().chain(&package.category));
     let known: BTreeSet<String> = named.map(|name| normalised(name)).collect();
     match wanted.groups.difference(&known).next() {
         Some(unknown) => {
@@ -202,7 +207,8 @@ fn reachable(document: &Document, extras: &BTreeSet<String>) -> BTreeSet<String>
         all.extend(package.dependencies.keys().map(|name| normalised(name)));
     }
     let chosen = document.extras.iter().filter(|(name, _)| extras.contains(&normalised(name)));
-    let mut open: Vec<String> = chosen.flat_map(|(_, names)| names).map(|name| normalised(bare(name))).collect();
+    let mut open: Vec<String> =
+        chosen.flat_map(|(_, names)| names).map(|name| normalised(bare(name))).collect();
     let mut seen = BTreeSet::new();
     while let Some(name) = open.pop() {
         if seen.insert(name.clone()) {
@@ -293,11 +299,24 @@ python-versions = "^3.11"
         let problem = |text: &str, wanted: &Wanted| read(text, wanted).unwrap_err().to_string();
         let mut wanted = Wanted::default();
         let old = LOCK.replace("^3.11", ">=3.9,<3.13");
-        assert!(problem(&old, &wanted).starts_with(" line 37: the lock is for Python >=3.9,<3.13, which 3.14t is not"), "{}", problem(&old, &wanted));
+        assert!(
+            problem(&old, &wanted)
+                .starts_with(" line 37: the lock is for Python >=3.9,<3.13, which 3.14t is not"),
+            "{}",
+            problem(&old, &wanted)
+        );
         let future = LOCK.replace("\"2.1\"", "\"3.0\"");
-        assert!(problem(&future, &wanted).starts_with(" line 36: its version is 3.0"), "{}", problem(&future, &wanted));
+        assert!(
+            problem(&future, &wanted).starts_with(" line 36: its version is 3.0"),
+            "{}",
+            problem(&future, &wanted)
+        );
         let marker = LOCK.replace("extra ==", "extra =");
-        assert!(problem(&marker, &wanted).starts_with(" line 25: the marker"), "{}", problem(&marker, &wanted));
+        assert!(
+            problem(&marker, &wanted).starts_with(" line 25: the marker"),
+            "{}",
+            problem(&marker, &wanted)
+        );
         wanted.extras.insert("nope".to_owned());
         assert!(problem(LOCK, &wanted).contains("no extra 'nope' in it: it has data"));
         wanted.extras.clear();

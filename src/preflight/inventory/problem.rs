@@ -72,7 +72,9 @@ pub enum Problem {
     #[error("{0}")]
     Json(String),
     /// A version of the format that is not known.
-    #[error("its version is {have}, and {known} is what inventory reads: make the lock with a release that writes that")]
+    #[error(
+        "its version is {have}, and {known} is what inventory reads: make the lock with a release that writes that"
+    )]
     Version {
         /// In the file.
         have: String,
@@ -80,7 +82,9 @@ pub enum Problem {
         known: &'static str,
     },
     /// The lock is for other interpreters.
-    #[error("the lock is for Python {requires}, which {target} is not: lock again with requires-python extended to it, or name another target")]
+    #[error(
+        "the lock is for Python {requires}, which {target} is not: lock again with requires-python extended to it, or name another target"
+    )]
     RequiresPython {
         /// What it says.
         requires: String,
@@ -88,7 +92,9 @@ pub enum Problem {
         target: String,
     },
     /// The lock is for other environments.
-    #[error("the lock names the environments that it is for ({0}), and the target is none of them: lock again for it, or name another target")]
+    #[error(
+        "the lock names the environments that it is for ({0}), and the target is none of them: lock again for it, or name another target"
+    )]
     Environments(String),
     /// Specifiers of versions that cannot be read.
     #[error("'{}' is no list of version specifiers such as >=3.13,<4: {why}", clipped(text))]
@@ -102,13 +108,17 @@ pub enum Problem {
     #[error("{0}")]
     Marker(#[from] MarkerProblem),
     /// Two packages where one may be.
-    #[error("{0} would be installed twice, as {1} and as {2}: the file was edited, or made by something that does not follow its format")]
+    #[error(
+        "{0} would be installed twice, as {1} and as {2}: the file was edited, or made by something that does not follow its format"
+    )]
     Twice(String, String, String),
     /// A package that is needed and not there.
     #[error("{} needs {}, which is not in the lock: it was edited or cut off; lock again", clipped(.0), clipped(.1))]
     NotLocked(String, String),
     /// No package is the project's own.
-    #[error("no package in it is the project itself (a source that is editable, virtual or a directory), so that there is nothing to start from")]
+    #[error(
+        "no package in it is the project itself (a source that is editable, virtual or a directory), so that there is nothing to start from"
+    )]
     NoRoot,
     /// A package to start from that is not a member.
     #[error("'{wanted}' is none of its projects: {known}")]
@@ -177,7 +187,8 @@ impl std::error::Error for InputProblem {}
 /// A text from a file as it may stand in a message: not longer than a line, and nothing in it that moves a terminal's cursor.
 pub(super) fn clipped(text: &str) -> String {
     const MOST: usize = 120;
-    let mut out: String = text.chars().take(MOST).map(|c| if unsafe_to_print(c) { '\u{fffd}' } else { c }).collect();
+    let mut out: String =
+        text.chars().take(MOST).map(|c| if unsafe_to_print(c) { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(MOST).is_some() {
         out.push_str("...");
     }

@@ -118,7 +118,8 @@ pub(super) fn read(text: &str, wanted: &Wanted) -> Result<Picked, InputProblem> 
         env.extras.extend(document.extras.iter().map(|name| normalised(name)));
     }
     known(&wanted.extras, &document.extras, |wanted, known| Problem::NoExtra { wanted, known })?;
-    let groups: Vec<String> = document.dependency_groups.iter().chain(&document.default_groups).cloned().collect();
+    let groups: Vec<String> =
+        document.dependency_groups.iter().chain(&document.default_groups).cloned().collect();
     known(&wanted.groups, &groups, |wanted, known| Problem::NoGroup { wanted, known })?;
     let counts = |marker: &Spanned<String>| {
         let counts = env.counts(marker.get_ref());
@@ -129,7 +130,8 @@ pub(super) fn read(text: &str, wanted: &Wanted) -> Result<Picked, InputProblem> 
         meant |= counts(environment)?;
     }
     if !meant {
-        let all: Vec<String> = document.environments.iter().map(|one| clipped(one.get_ref())).take(4).collect();
+        let all: Vec<String> =
+            document.environments.iter().map(|one| clipped(one.get_ref())).take(4).collect();
         return Err(InputProblem::whole(Problem::Environments(all.join("; "))));
     }
     let one_each = one_each(&document);
@@ -165,7 +167,8 @@ fn one_each(document: &Document) -> bool {
     if document.created_by.as_deref() == Some("pip") {
         return true;
     }
-    let mut with_files = document.packages.iter().map(|package| package.names().len()).filter(|files| *files > 0).peekable();
+    let mut with_files =
+        document.packages.iter().map(|package| package.names().len()).filter(|files| *files > 0).peekable();
     with_files.peek().is_some() && with_files.all(|files| files == 1)
 }
 
@@ -176,7 +179,9 @@ fn known(
 ) -> Result<(), InputProblem> {
     match wanted.iter().find(|name| !known.iter().any(|known| normalised(known) == **name)) {
         None => Ok(()),
-        Some(name) => Err(InputProblem::whole(problem(clipped(name), names(known.iter().map(String::as_str))))),
+        Some(name) => {
+            Err(InputProblem::whole(problem(clipped(name), names(known.iter().map(String::as_str)))))
+        }
     }
 }
 
@@ -253,7 +258,12 @@ archive = { url = "https://x/base-1-py3-none-any.whl" }
         let windows = LOCK.replace("\"sys_platform == 'linux'\", ", "");
         assert!(problem(&windows).contains("names the environments"), "{}", problem(&windows));
         let twice = LOCK.replace("\"frame\"", "\"numpy\"").replace("'data' in extras", "os_name == 'posix'");
-        assert!(problem(&twice).contains("numpy would be installed twice, as 2.4.0 (line 11) and as 1.0 (line 20)"), "{}", problem(&twice));
+        assert!(
+            problem(&twice)
+                .contains("numpy would be installed twice, as 2.4.0 (line 11) and as 1.0 (line 20)"),
+            "{}",
+            problem(&twice)
+        );
         let marker = LOCK.replace("'data' in extras", "'data' on extras");
         assert!(problem(&marker).starts_with(" line 22: the marker"), "{}", problem(&marker));
     }

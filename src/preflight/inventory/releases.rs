@@ -13,7 +13,7 @@ use super::{
     problem::clipped,
     tags::Tags,
     target::Target,
-    verdict::{Judged, Release, Verdict, judge},
+    verdict::{Release, Verdict, judge},
     wheel::{Wheel, is_sdist, sdist_version},
 };
 
@@ -90,7 +90,9 @@ impl Project {
             releases.entry(version).or_default().push(Listed {
                 sha256: file.hashes.get("sha256").cloned(),
                 // One that cannot be read binds nobody, as with pip.
-                requires_python: file.requires_python.and_then(|text| VersionSpecifiers::from_str(&text).ok()),
+                requires_python: file
+                    .requires_python
+                    .and_then(|text| VersionSpecifiers::from_str(&text).ok()),
                 yanked: match file.yanked {
                     Yanked::Is(false) => None,
                     Yanked::Is(true) => Some(String::new()),
@@ -107,7 +109,12 @@ impl Project {
     }
 
     /// The files of a release that the target may take; of these hashes alone, if there are any.
-    pub(super) fn files(&self, version: &Version, target: &Target, hashes: Option<&BTreeSet<String>>) -> Vec<&str> {
+    pub(super) fn files(
+        &self,
+        version: &Version,
+        target: &Target,
+        hashes: Option<&BTreeSet<String>>,
+    ) -> Vec<&str> {
         let fits = |file: &&Listed| {
             let allowed = hashes.is_none_or(|hashes| {
                 file.sha256.as_ref().is_some_and(|sha256| hashes.contains(&format!("sha256:{sha256}")))
@@ -124,17 +131,37 @@ impl Project {
         reasons?.first().copied()
     }
 
+    /// The last release before the pinned one that had a wheel: interpreters that are old are dropped again.
+    pub(super) fn last_with_wheel(&self, pinned: &Version, tags: &Tags, target: &Target) -> Option<String> {
+        let until = (Bound::Unbounded, Bound::Excluded(pinned));
+        let before = self.0.range::<Version, _>(until).rev().filter(|(version, _)| !version.any_prerelease());
+        let mut with_wheel = before.filter(|(_, files)| Self::best(files, tags, target) <= Verdict::Native);
+        with_wheel.next().map(|(version, _)| version.to_string())
+    }
+
+    /// The verdict of the files that somebody who asks today would get.
+    fn best(files: &[Listed], tags: &Tags, target: &Target) -> Verdict {
+        let python =
+            |file: &&Listed| file.requires_python.as_ref().is_none_or(|python| target.satisfies(python));
+        let usable = files.iter().filter(|file| file.yanked.is_none()).filter(python);
+        judge(&Release::new(usable.map(|file| file.name.as_str())), tags, target).verdict
+    }
+
     /// The first release, from the pinned one on, with a verdict that is better than what is pinned. Pre-releases and withdrawn
     /// files do not count, as nobody would get them.
-    pub(super) fn first_fix(&self, pinned: &Version, judged: Verdict, tags: &Tags, target: &Target) -> Option<Fix> {
+    pub(super) fn first_fix(
+        &self,
+        pinned: &Version,
+        judged: Verdict,
+        tags: &Tags,
+        target: &Target,
+    ) -> Option<Fix> {
         let from = (Bound::Included(pinned), Bound::Unbounded);
         for (version, files) in self.0.range::<Version, _>(from) {
             if version.any_prerelease() && !pinned.any_prerelease() {
                 continue;
             }
-            let python = |file: &&Listed| file.requires_python.as_ref().is_none_or(|python| target.satisfies(python));
-            let usable = files.iter().filter(|file| file.yanked.is_none()).filter(python);
-            let Judged { verdict, .. } = judge(&Release::new(usable.map(|file| file.name.as_str())), tags, target);
+            let verdict = Self::best(files, tags, target);
             if !verdict.blocks() && verdict < judged {
                 return Some(Fix { version: version.to_string(), same: version == pinned, verdict });
             }
@@ -180,12 +207,17 @@ mod tests {
         assert_eq!(project.yanked(&v("1.4")), None);
         assert_eq!(project.files(&v("1.0.0"), &target, None).len(), 2);
         let allowed = BTreeSet::from(["sha256:2".to_owned()]);
-        assert_eq!(project.files(&v("1.0"), &target, Some(&allowed)), ["a-1.0-cp313-cp313-manylinux_2_17_x86_64.whl"]);
+        assert_eq!(
+            project.files(&v("1.0"), &target, Some(&allowed)),
+            ["a-1.0-cp313-cp313-manylinux_2_17_x86_64.whl"]
+        );
         assert!(project.files(&v("1.3"), &target, None).is_empty());
         let fix = project.first_fix(&v("1.0"), Verdict::SourceOnly, &tags, &target).unwrap();
         assert_eq!((fix.version.as_str(), fix.same, fix.verdict), ("1.4", false, Verdict::Ready));
         let pre = project.first_fix(&v("1.2rc0"), Verdict::Missing, &tags, &target).unwrap();
         assert_eq!(pre.version, "1.2rc1");
+        assert_eq!(project.last_with_wheel(&v("2"), &tags, &target).as_deref(), Some("1.4"));
+        assert_eq!(project.last_with_wheel(&v("1.4"), &tags, &target), None);
         assert_eq!(project.first_fix(&v("1.5"), Verdict::Missing, &tags, &target), None);
     }
 

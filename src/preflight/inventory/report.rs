@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::verdict::Verdict;
+use super::{sarif::sarif, text::text, verdict::Verdict};
 
 /// Everything that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,6 +69,16 @@ pub struct Entry {
 }
 
 impl Report {
+    /// For people; with every package on a line of its own if asked.
+    pub fn text(&self, all: bool) -> String {
+        text(self, all)
+    }
+
+    /// For code scanning: SARIF 2.1.0.
+    pub fn sarif(&self) -> serde_json::Value {
+        sarif(self)
+    }
+
     /// Whether the check passes.
     pub fn passes(&self) -> bool {
         self.failing == 0

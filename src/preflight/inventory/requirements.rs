@@ -7,7 +7,7 @@ use pep440_rs::Version;
 use super::{
     lock::{Files, Picked, Pin, Wanted},
     problem::{InputProblem, Problem, without_secrets},
-    wheel::{Wheel, file_name, is_sdist, normalised},
+    wheel::{Wheel, file_name, is_sdist, is_wheel, normalised},
 };
 
 /// What a file of requirements holds, before other files that it includes are read.
@@ -50,7 +50,10 @@ pub(super) fn read(text: &str, wanted: &Wanted) -> Result<Requirements, InputPro
         read.picked.pins.push(pin);
     }
     if index_named {
-        read.picked.notes.push("the file names indexes or folders of its own, which are not asked: only what --index names is".to_owned());
+        read.picked.notes.push(
+            "the file names indexes or folders of its own, which are not asked: only what --index names is"
+                .to_owned(),
+        );
     }
     Ok(read)
 }
@@ -85,7 +88,9 @@ fn joined(text: &str) -> Vec<(usize, String)> {
 
 /// A number sign begins a comment at the beginning or after a blank: in an address it is something else.
 fn comment(line: &str) -> Option<usize> {
-    line.match_indices('#').map(|(at, _)| at).find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace))
+    line.match_indices('#')
+        .map(|(at, _)| at)
+        .find(|at| line[..*at].chars().next_back().is_none_or(char::is_whitespace))
 }
 
 /// What stands before the first option, and the hashes among the options.
@@ -93,7 +98,8 @@ fn options(text: &str) -> (String, BTreeSet<String>) {
     let Some(at) = text.find(" --").filter(|_| !text.starts_with('-')) else {
         return (text.to_owned(), BTreeSet::new());
     };
-    let hashes = text[at..].split_whitespace().filter_map(|word| word.strip_prefix("--hash=")).map(str::to_owned);
+    let hashes =
+        text[at..].split_whitespace().filter_map(|word| word.strip_prefix("--hash=")).map(str::to_owned);
     (text[..at].trim().to_owned(), hashes.collect())
 }
 
@@ -112,13 +118,15 @@ fn pin(text: &str, line: usize) -> Result<Pin, Problem> {
         via: None,
         files,
     };
-    let length = text.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))).unwrap_or(text.len());
+    let length = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')))
+        .unwrap_or(text.len());
     let (name, mut rest) = text.split_at(length);
     // A bare address or path names no package, but its end may.
     if rest.starts_with([':', '/', '\\', '+']) || name.is_empty() || matches!(name, "." | "..") {
         return archive(text, None, line).ok_or_else(wrong);
     }
-    if name.ends_with(".whl") || is_sdist(name) {
+    if is_wheel(name) || is_sdist(name) {
         return archive(text, None, line).ok_or_else(wrong);
     }
     rest = rest.trim_start();
@@ -133,7 +141,10 @@ fn pin(text: &str, line: usize) -> Result<Pin, Problem> {
         return Err(wrong());
     }
     let pinned = rest.split(',').map(str::trim).filter_map(|one| {
-        one.strip_prefix("===").or_else(|| one.strip_prefix("==")).map(str::trim).filter(|version| !version.ends_with(".*"))
+        one.strip_prefix("===")
+            .or_else(|| one.strip_prefix("=="))
+            .map(str::trim)
+            .filter(|version| !version.ends_with(".*"))
     });
     let Some(version) = pinned.into_iter().next() else { return Err(Problem::Unpinned(name.to_owned())) };
     Version::from_str(version).map_err(|_| Problem::PackageVersion(version.to_owned()))?;
@@ -164,7 +175,9 @@ fn archive(address: &str, name: Option<&str>, line: usize) -> Option<Pin> {
 
 fn editable(line: usize, value: &str) -> Pin {
     let from = format!("an editable install of {}", without_secrets(value));
-    let name = value.split_once("#egg=").map_or_else(|| without_secrets(&file_name(value)), |(_, egg)| egg.to_owned());
+    let name = value
+        .split_once("#egg=")
+        .map_or_else(|| without_secrets(&file_name(value)), |(_, egg)| egg.to_owned());
     let name = if name.is_empty() { ".".to_owned() } else { normalised(&name) };
     Pin { name, version: None, line: Some(line), via: None, files: Files::Elsewhere(from) }
 }
@@ -190,7 +203,12 @@ mod tests {
         let read = read(text, &Wanted::default()).unwrap();
         assert_eq!(read.includes, [(8, "more.txt".to_owned())]);
         assert!(read.picked.notes[0].contains("--index"));
-        let all: Vec<_> = read.picked.pins.iter().map(|pin| (pin.name.as_str(), pin.version.as_deref(), pin.line.unwrap())).collect();
+        let all: Vec<_> = read
+            .picked
+            .pins
+            .iter()
+            .map(|pin| (pin.name.as_str(), pin.version.as_deref(), pin.line.unwrap()))
+            .collect();
         assert_eq!(
             all,
             [
@@ -203,7 +221,10 @@ mod tests {
             ]
         );
         assert!(matches!(&read.picked.pins[0].files, Files::Hashes(hashes) if hashes.len() == 2));
-        assert_eq!(read.picked.pins[4].files, Files::Elsewhere("version control: git+https://host/thing.git@main".to_owned()));
+        assert_eq!(
+            read.picked.pins[4].files,
+            Files::Elsewhere("version control: git+https://host/thing.git@main".to_owned())
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use super::{
@@ -15,9 +16,8 @@ use super::{
     problem::{InputProblem, InventoryError, Problem},
     report::Report,
     requirements,
-    sarif::sarif,
     session::{Content, Format, Input, LARGEST, format, take_stock},
-    text::text,
+    wheel::is_wheel,
 };
 
 /// Files that requirements may include, all together.
@@ -28,6 +28,26 @@ const ENTRIES: usize = 100_000;
 
 /// Largest file of an installed package that is read: a `RECORD` with a line for each file.
 const LARGEST_RECORD: u64 = 16 << 20;
+
+/// As clap ends for arguments that it does not understand.
+const BAD_INPUT: u8 = 2;
+
+/// The whole command: 0 when nothing stands in the way, 1 when something does, 2 when the input cannot be read. An error is told
+/// with `teller` before it.
+pub async fn main(args: &InventoryArgs, teller: &str) -> ExitCode {
+    let printed = match run(args).await {
+        Ok(report) => print(&report, args).map(|()| report.passes()),
+        Err(problem) => Err(problem),
+    };
+    match printed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("{teller}: {problem}");
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}
 
 /// Reads what is given, asks the index if there is one, and judges.
 ///
@@ -47,18 +67,16 @@ pub async fn run(args: &InventoryArgs) -> Result<Report, InventoryError> {
     Ok(stock.report_with(&args.policy(), answers.as_ref()))
 }
 
-/// Prints the report as the arguments say.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn print(report: &Report, args: &InventoryArgs) -> Result<(), InventoryError> {
+fn print(report: &Report, args: &InventoryArgs) -> Result<(), InventoryError> {
     let json = |value: serde_json::Result<String>| {
-        value.map(|text| text + "\n").map_err(|why| InventoryError::Options(format!("the report is no JSON: {why}")))
+        value
+            .map(|text| text + "\n")
+            .map_err(|why| InventoryError::Options(format!("the report is no JSON: {why}")))
     };
     let words = match args.format {
-        ReportFormat::Text => text(report, args.all),
+        ReportFormat::Text => report.text(args.all),
         ReportFormat::Json => json(serde_json::to_string_pretty(report))?,
-        ReportFormat::Sarif => json(serde_json::to_string_pretty(&sarif(report)))?,
+        ReportFormat::Sarif => json(serde_json::to_string_pretty(&report.sarif()))?,
     };
     match io::stdout().lock().write_all(words.as_bytes()) {
         // Whoever reads has read enough.
@@ -86,7 +104,10 @@ fn read(path: &Path, wanted: &Wanted, inputs: &mut Vec<Input>) -> Result<(), Inv
             let includes = requirements::read(&text, wanted).map_err(failed)?.includes;
             for (line, include) in includes {
                 if seen.len() + open.len() >= INCLUDES {
-                    return Err(failed(InputProblem::at(line, Problem::Includes { file: include, most: INCLUDES })));
+                    return Err(failed(InputProblem::at(
+                        line,
+                        Problem::Includes { file: include, most: INCLUDES },
+                    )));
                 }
                 open.push(path.parent().unwrap_or(Path::new("")).join(include));
             }
@@ -101,7 +122,8 @@ fn unreadable(path: &Path) -> impl Fn(io::Error) -> InventoryError + '_ {
 }
 
 fn contents(path: &Path) -> Result<String, InventoryError> {
-    let failed = |what| InventoryError::Input { file: path.display().to_string(), problem: InputProblem::whole(what) };
+    let failed =
+        |what| InventoryError::Input { file: path.display().to_string(), problem: InputProblem::whole(what) };
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(unreadable(path))?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable(path))?;
@@ -120,7 +142,7 @@ fn folder(path: &Path) -> Result<Input, InventoryError> {
         let all = folders.map(|folder| installed(path, folder)).collect();
         return Ok(Input { name, content: Content::Installed(all) });
     }
-    if names.iter().any(|name| name.ends_with(".whl")) {
+    if names.iter().any(|name| is_wheel(name)) {
         return Ok(Input { name, content: Content::Wheels(names) });
     }
     match site_packages(path)? {

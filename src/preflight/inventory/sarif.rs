@@ -1,5 +1,7 @@
 //! The report as SARIF 2.1.0, which code scanning shows at the line of the lock file.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +12,8 @@ use super::{
 /// One result for each package that needs a decision.
 pub(super) fn sarif(report: &Report) -> Value {
     let rules: Vec<Value> = Verdict::ALL.iter().map(|verdict| rule(*verdict)).collect();
-    let told = report.packages.iter().filter(|entry| entry.yanked.is_some() || level(entry.verdict) != "none");
+    let told =
+        report.packages.iter().filter(|entry| entry.yanked.is_some() || level(entry.verdict) != "none");
     let results: Vec<Value> = told.map(|entry| result(entry, report)).collect();
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -83,9 +86,11 @@ fn result(entry: &Entry, report: &Report) -> Value {
 fn uri(path: &str) -> String {
     let mut out = String::new();
     for byte in path.strip_prefix("./").unwrap_or(path).bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => out.push(char::from(byte)),
-            other => out.push_str(&format!("%{other:02X}")),
+        if byte.is_ascii_alphanumeric() || b"/.-_~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string never fails.
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

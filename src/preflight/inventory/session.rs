@@ -1,25 +1,18 @@
 //! From what was read to the report: packages, then what an index says of them, then verdicts.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    str::FromStr,
-};
-
-use pep440_rs::Version;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     installed::{self, Installed},
-    lock::{Files, Pin, Picked, Wanted},
+    judging::Judge,
+    lock::{Files, Picked, Wanted},
     pipfile, poetry,
     problem::{InputProblem, InventoryError, Problem},
     pylock,
-    releases::{Answer, Fix, Project},
+    releases::{Answer, Project},
     report::{Entry, FileReport, Report},
-    requirements,
-    tags::Tags,
-    uv,
-    verdict::{Judged, Release, Verdict, judge},
-    wheel::Wheel,
+    requirements, uv,
+    verdict::Verdict,
 };
 
 /// Largest file that is read, in bytes.
@@ -97,7 +90,8 @@ pub fn take_stock(inputs: &[Input], wanted: &Wanted) -> Result<Stock, InventoryE
             Content::Wheels(files) => ("wheels", installed::wheels(files)),
             Content::Installed(all) => ("site-packages", installed::installed(all)),
             Content::Text(text) => {
-                let format = format(&input.name, text).ok_or_else(|| failed(InputProblem::whole(Problem::Format)))?;
+                let format =
+                    format(&input.name, text).ok_or_else(|| failed(InputProblem::whole(Problem::Format)))?;
                 let picked = match format {
                     Format::Uv => uv::read(text, wanted),
                     Format::Pylock => pylock::read(text, wanted),
@@ -132,8 +126,10 @@ pub(super) fn format(path: &str, text: &str) -> Option<Format> {
         "uv.lock" => return Some(Format::Uv),
         "poetry.lock" => return Some(Format::Poetry),
         "Pipfile.lock" => return Some(Format::Pipfile),
-        _ if name.starts_with("pylock.") && name.ends_with(".toml") => return Some(Format::Pylock),
-        _ if name.ends_with(".txt") => return Some(Format::Requirements),
+        _ if name.strip_prefix("pylock.").is_some_and(|rest| rest.strip_suffix("toml").is_some()) => {
+            return Some(Format::Pylock);
+        }
+        _ if name.strip_suffix(".txt").is_some() => return Some(Format::Requirements),
         _ => {}
     }
     let text = text.trim_start_matches('\u{feff}').trim_start();
@@ -157,13 +153,23 @@ impl Stock {
         asked.map(|pin| pin.name.clone()).collect()
     }
 
+    /// Judges all of it by what an index answered, as it would have by its simple API: JSON by project.
+    pub fn report_by(&self, policy: &Policy, index: &str, pages: &BTreeMap<String, String>) -> Report {
+        let answer = |name: &String| match pages.get(name) {
+            None => Answer::Absent,
+            Some(page) => Project::parse(page.as_bytes(), name).map_or_else(Answer::Failed, Answer::Project),
+        };
+        let projects = self.questions().into_iter().map(|name| (name.clone(), answer(&name))).collect();
+        self.report_with(policy, Some(&Answers { index: index.to_owned(), projects }))
+    }
+
     /// Judges all of it, without an index.
     pub fn report(&self, policy: &Policy) -> Report {
         self.report_with(policy, None)
     }
 
     pub(super) fn report_with(&self, policy: &Policy, answers: Option<&Answers>) -> Report {
-        let judge = Judge { target: &self.wanted.target, tags: Tags::new(&self.wanted.target), answers };
+        let judge = Judge::new(&self.wanted.target, answers);
         let mut packages = Vec::new();
         let mut notes = Vec::new();
         for found in &self.found {
@@ -173,7 +179,9 @@ impl Stock {
             notes.extend(notes_of.map(|note| format!("{}: {note}", super::problem::clipped(&found.file))));
         }
         let unused = policy.allow.iter().filter(|name| !packages.iter().any(|entry| entry.name == **name));
-        notes.extend(unused.map(|name| format!("--allow {}: there is no such package", super::problem::clipped(name))));
+        notes.extend(
+            unused.map(|name| format!("--allow {}: there is no such package", super::problem::clipped(name))),
+        );
         packages.sort_by(|a, b| {
             let key = |entry: &Entry| (!entry.fails, std::cmp::Reverse(severity(entry.verdict)));
             key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
@@ -211,155 +219,5 @@ fn severity(verdict: Verdict) -> u8 {
         Verdict::Native => 2,
         Verdict::Ready => 1,
         Verdict::Pure => 0,
-    }
-}
-
-struct Judge<'a> {
-    target: &'a super::target::Target,
-    tags: Tags,
-    answers: Option<&'a Answers>,
-}
-
-impl Judge<'_> {
-    fn entry(&self, pin: &Pin, file: &str, free_threaded: bool, policy: &Policy) -> Entry {
-        let version = pin.version.as_deref().and_then(|version| Version::from_str(version).ok());
-        let elsewhere = matches!(pin.files, Files::Elsewhere(_));
-        let answer = self.answers.filter(|_| !elsewhere).and_then(|answers| answers.projects.get(&pin.name));
-        let project = match answer {
-            Some(Answer::Project(project)) => Some(project),
-            _ => None,
-        };
-        let mut judged = self.judged(pin, version.as_ref(), answer, free_threaded);
-        let of_index = project.zip(version.as_ref());
-        let fix = of_index.filter(|_| judged.verdict.blocks() || judged.verdict == Verdict::PureFallback).map(
-            |(project, version)| {
-                let fix = project.first_fix(version, judged.verdict, &self.tags, self.target);
-                judged.why.push_str(&sentence(judged.verdict, fix.as_ref()));
-                fix
-            },
-        );
-        let allowed = policy.allow.contains(&pin.name);
-        let strict = policy.strict && judged.verdict == Verdict::PureFallback;
-        let bad = judged.verdict.blocks() || judged.verdict == Verdict::Unknown || strict;
-        Entry {
-            name: pin.name.clone(),
-            version: pin.version.clone(),
-            verdict: judged.verdict,
-            why: judged.why,
-            wheel: judged.wheel,
-            file: file.to_owned(),
-            line: pin.line,
-            via: pin.via.clone(),
-            fixed_by: fix.flatten().map(|fix| fix.version),
-            yanked: of_index.and_then(|(project, version)| project.yanked(version)).map(str::to_owned),
-            allowed: bad && allowed,
-            fails: bad && !allowed,
-        }
-    }
-
-    fn judged(&self, pin: &Pin, version: Option<&Version>, answer: Option<&Answer>, free_threaded: bool) -> Judged {
-        match &pin.files {
-            Files::All(files) => self.listed(files),
-            Files::Elsewhere(from) => {
-                Judged::unknown(format!("comes from {from}: what it is built into shows in the image"))
-            }
-            Files::One(files) => match answer {
-                Some(answer) => self.asked(version, answer, None),
-                None => self.one(files),
-            },
-            Files::Hashes(hashes) => match answer {
-                Some(answer) => self.asked(version, answer, Some(hashes)),
-                None => Judged::unknown(NO_NAMES),
-            },
-            Files::Unnamed => match answer {
-                Some(answer) => self.asked(version, answer, None),
-                None => Judged::unknown(NO_NAMES),
-            },
-            Files::Installed { tags, objects } => self.installed(tags, objects, version, answer, free_threaded),
-        }
-    }
-
-    fn listed(&self, files: &[String]) -> Judged {
-        judge(&Release::new(files.iter().map(String::as_str)), &self.tags, self.target)
-    }
-
-    /// The one wheel that another interpreter chose. If it fits, it is what there is; if not, others may.
-    fn one(&self, files: &[String]) -> Judged {
-        let judged = self.listed(files);
-        if !judged.verdict.blocks() {
-            return judged;
-        }
-        let file = files.first().map(|file| super::problem::clipped(file)).unwrap_or_default();
-        Judged::unknown(format!("the lock names {file} only, which is for another interpreter: {ASK}"))
-    }
-
-    fn asked(&self, version: Option<&Version>, answer: &Answer, hashes: Option<&BTreeSet<String>>) -> Judged {
-        let project: &Project = match answer {
-            Answer::Project(project) => project,
-            Answer::Absent => return Judged::unknown("the index does not have it: give the one that it comes from"),
-            Answer::Failed(why) => return Judged::unknown(format!("the index did not answer: {why}")),
-        };
-        let Some(version) = version.filter(|version| project.has(version)) else {
-            return Judged::unknown("the index does not have this release");
-        };
-        let files = project.files(version, self.target, hashes);
-        if files.is_empty() && !project.files(version, self.target, None).is_empty() {
-            return Judged::unknown("no file of the release on the index has a hash that the lock allows");
-        }
-        judge(&Release::new(files), &self.tags, self.target)
-    }
-
-    /// What is installed fits, or it is from the image of another interpreter; then another wheel may.
-    fn installed(
-        &self,
-        tags: &[String],
-        objects: &BTreeSet<String>,
-        version: Option<&Version>,
-        answer: Option<&Answer>,
-        free_threaded: bool,
-    ) -> Judged {
-        let wheels: Vec<Wheel> = tags.iter().filter_map(|tag| Wheel::parse(&format!("x-0-{tag}.whl"))).collect();
-        let own = format!("cpython-3{}t", self.target.interpreter.minor);
-        let foreign = objects.iter().find(|end| !end.starts_with(&own) && !end.starts_with("abi3t"));
-        if foreign.is_none() && wheels.iter().any(|wheel| self.tags.rank(wheel).is_some()) {
-            let files: Vec<String> = tags.iter().map(|tag| format!("x-0-{tag}.whl")).collect();
-            return Judged { wheel: None, ..self.listed(&files) };
-        }
-        if let Some(answer) = answer {
-            return self.asked(version, answer, None);
-        }
-        let stable = foreign.is_some_and(|end| end == "abi3") || wheels.iter().any(|wheel| self.tags.stable_with_gil(wheel));
-        if free_threaded && stable {
-            let crash = if self.target.interpreter.minor == 13 { ", and crashes it at import" } else { "" };
-            return Judged {
-                verdict: Verdict::AbiOnly,
-                wheel: None,
-                why: format!("was installed from an abi3 wheel, which {} cannot load{crash}", self.target.abi()),
-            };
-        }
-        let built = foreign.cloned().or_else(|| tags.first().cloned()).unwrap_or_default();
-        let built = super::problem::clipped(&built);
-        Judged::unknown(format!("is installed for another interpreter ({built}): {ASK}"))
-    }
-
-    /// Whether a site-packages folder is one of the target's own interpreter.
-    fn is_free_threaded(&self, pins: &[Pin]) -> bool {
-        let abi = format!("-{}-", self.target.abi());
-        pins.iter().any(|pin| matches!(&pin.files, Files::Installed { tags, .. } if tags.iter().any(|tag| tag.contains(&abi))))
-    }
-}
-
-const ASK: &str = "--index https://pypi.org/simple looks up the others";
-const NO_NAMES: &str = "the file names no wheels: --index https://pypi.org/simple looks them up";
-
-fn sentence(judged: Verdict, fix: Option<&Fix>) -> String {
-    match fix {
-        Some(Fix { same: true, .. }) => "; the index has a wheel of this release by now: lock again".to_owned(),
-        Some(Fix { version, verdict: Verdict::Pure | Verdict::PureFallback, .. }) => {
-            format!("; first release that runs, as pure Python: {version}")
-        }
-        Some(Fix { version, .. }) => format!("; first release with one: {version}"),
-        None if judged == Verdict::PureFallback => "; no later release has one for it".to_owned(),
-        None => "; no later release has one".to_owned(),
     }
 }

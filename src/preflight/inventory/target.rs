@@ -44,13 +44,17 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetProblem {
     /// Not a target at all.
-    #[error("'{0}' is no target: write interpreter, system, architecture and C library, such as 3.14t-linux-x86_64-glibc2.36")]
+    #[error(
+        "'{0}' is no target: write interpreter, system, architecture and C library, such as 3.14t-linux-x86_64-glibc2.36"
+    )]
     Shape(String),
     /// An interpreter with the GIL.
     #[error("'{0}' is an interpreter with the GIL: write {0}t for its free-threaded build")]
     Gil(String),
     /// Not an interpreter.
-    #[error("'{0}' is no interpreter that can be free-threaded: write 3.13t, 3.14t or 3.15t, or with a patch release 3.14.2t")]
+    #[error(
+        "'{0}' is no interpreter that can be free-threaded: write 3.13t, 3.14t or 3.15t, or with a patch release 3.14.2t"
+    )]
     Interpreter(String),
     /// Not Linux.
     #[error("'{0}' is no system that the operator runs on: write linux")]
@@ -59,7 +63,9 @@ pub enum TargetProblem {
     #[error("'{0}' is no architecture that is known: write one of {all}", all = MACHINES.join(", "))]
     Machine(String),
     /// Not a C library.
-    #[error("'{0}' is no C library with its version: write such as glibc2.36 (ldd --version in the image says it) or musl1.2")]
+    #[error(
+        "'{0}' is no C library with its version: write such as glibc2.36 (ldd --version in the image says it) or musl1.2"
+    )]
     Libc(String),
 }
 
@@ -206,7 +212,9 @@ mod tests {
 
     #[test]
     fn targets_are_read_and_written_alike() {
-        for text in ["3.14t-linux-x86_64-glibc2.36", "3.13.5t-linux-aarch64-musl1.2", "3.15t-linux-s390x-glibc2.17"] {
+        for text in
+            ["3.14t-linux-x86_64-glibc2.36", "3.13.5t-linux-aarch64-musl1.2", "3.15t-linux-s390x-glibc2.17"]
+        {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
         let kubernetes: Target = "3.14t-linux-amd64-glibc2.36".parse().unwrap();

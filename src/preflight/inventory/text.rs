@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    judging::NO_NAMES,
     problem::clipped,
     report::{Entry, Report},
     verdict::Verdict,
@@ -20,6 +21,7 @@ pub(super) fn text(report: &Report, all: bool) -> String {
     if !all {
         let _ = short(&mut out, report, Verdict::Ready);
         let _ = short(&mut out, report, Verdict::Pure);
+        let _ = unnamed(&mut out, report);
     }
     let _ = writeln!(out, "{}", answer(report));
     out
@@ -40,7 +42,22 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn own_line(entry: &Entry, all: bool) -> bool {
-    all || entry.yanked.is_some() || !matches!(entry.verdict, Verdict::Ready | Verdict::Pure)
+    all || entry.yanked.is_some()
+        || !(matches!(entry.verdict, Verdict::Ready | Verdict::Pure) || entry.why == NO_NAMES)
+}
+
+/// What is wrong with each of them is wrong with the file: it is said once.
+fn unnamed(out: &mut String, report: &Report) -> std::fmt::Result {
+    let names: Vec<String> =
+        report.packages.iter().filter(|entry| entry.why == NO_NAMES).map(named).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "Unknown ({}), {NO_NAMES}: {}", names.len(), names.join(", "))
+}
+
+fn named(entry: &Entry) -> String {
+    clipped(&format!("{} {}", entry.name, entry.version.as_deref().unwrap_or("-")))
 }
 
 fn table(out: &mut String, report: &Report, all: bool) -> std::fmt::Result {
@@ -78,8 +95,7 @@ fn table(out: &mut String, report: &Report, all: bool) -> std::fmt::Result {
 /// `Ready (3): numpy 2.4.0, ...`
 fn short(out: &mut String, report: &Report, verdict: Verdict) -> std::fmt::Result {
     let of = report.packages.iter().filter(|entry| entry.verdict == verdict && entry.yanked.is_none());
-    let names: Vec<String> =
-        of.map(|entry| clipped(&format!("{} {}", entry.name, entry.version.as_deref().unwrap_or("-")))).collect();
+    let names: Vec<String> = of.map(named).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -89,19 +105,31 @@ fn short(out: &mut String, report: &Report, verdict: Verdict) -> std::fmt::Resul
 fn answer(report: &Report) -> String {
     let counts: Vec<String> = Verdict::ALL
         .iter()
-        .filter_map(|verdict| report.counts.get(verdict.name()).map(|count| format!("{count} {}", verdict.name())))
+        .filter_map(|verdict| {
+            report.counts.get(verdict.name()).map(|count| format!("{count} {}", verdict.name()))
+        })
         .collect();
     let all = counted(report.packages.len(), "package");
     let counts = if counts.is_empty() { all } else { format!("{all}: {}", counts.join(", ")) };
     if report.passes() {
         return format!("{counts}; nothing stands in the way of {}", report.target);
     }
-    let failing: Vec<String> =
-        report.packages.iter().filter(|entry| entry.fails).take(10).map(|entry| clipped(&entry.name)).collect();
+    let failing: Vec<String> = report
+        .packages
+        .iter()
+        .filter(|entry| entry.fails)
+        .take(10)
+        .map(|entry| clipped(&entry.name))
+        .collect();
     let more = report.failing.saturating_sub(failing.len());
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
     let stand = if report.failing == 1 { "stands" } else { "stand" };
-    format!("{counts}; {} {stand} in the way of {}: {}{more}", report.failing, report.target, failing.join(", "))
+    format!(
+        "{counts}; {} {stand} in the way of {}: {}{more}",
+        report.failing,
+        report.target,
+        failing.join(", ")
+    )
 }
 
 fn counted(count: usize, what: &str) -> String {

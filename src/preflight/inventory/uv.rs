@@ -113,25 +113,37 @@ impl Package {
 
     /// Whether it is the project that the lock lies beside.
     pub(super) fn is_root(&self) -> bool {
-        [&self.source.editable, &self.source.r#virtual, &self.source.directory].into_iter().any(|path| path.as_deref() == Some("."))
+        [&self.source.editable, &self.source.r#virtual, &self.source.directory]
+            .into_iter()
+            .any(|path| path.as_deref() == Some("."))
     }
 
     pub(super) fn has_extra(&self, extra: &str) -> bool {
-        self.optional_dependencies.keys().chain(&self.metadata.provides_extras).any(|name| normalised(name) == extra)
+        self.optional_dependencies
+            .keys()
+            .chain(&self.metadata.provides_extras)
+            .any(|name| normalised(name) == extra)
     }
 
     pub(super) fn has_group(&self, group: &str) -> bool {
-        self.dev_dependencies.keys().chain(self.metadata.requires_dev.keys()).any(|name| normalised(name) == group)
+        self.dev_dependencies
+            .keys()
+            .chain(self.metadata.requires_dev.keys())
+            .any(|name| normalised(name) == group)
     }
 
     /// The dependencies that an extra or a group adds.
-    pub(super) fn more<'a>(of: &'a BTreeMap<String, Vec<Dependency>>, wanted: &str) -> impl Iterator<Item = &'a Dependency> {
+    pub(super) fn more<'a>(
+        of: &'a BTreeMap<String, Vec<Dependency>>,
+        wanted: &str,
+    ) -> impl Iterator<Item = &'a Dependency> {
         of.iter().filter(move |(name, _)| normalised(name) == wanted).flat_map(|(_, all)| all)
     }
 
     pub(super) fn files(&self) -> Files {
         let source = &self.source;
-        let own = [&source.directory, &source.editable, &source.r#virtual].into_iter().find_map(Option::as_ref);
+        let own =
+            [&source.directory, &source.editable, &source.r#virtual].into_iter().find_map(Option::as_ref);
         if let Some(path) = own {
             return Files::Elsewhere(format!("the path {}", without_secrets(path)));
         }
@@ -238,7 +250,11 @@ wheels = [{ path = "tester-1.0-py3-none-any.whl" }]
 
     fn names(wanted: &Wanted) -> Vec<String> {
         let picked = read(LOCK, wanted).unwrap();
-        picked.pins.into_iter().map(|pin| format!("{} {}", pin.name, pin.version.unwrap_or_default())).collect()
+        picked
+            .pins
+            .into_iter()
+            .map(|pin| format!("{} {}", pin.name, pin.version.unwrap_or_default()))
+            .collect()
     }
 
     fn for_python(python: &str) -> Wanted {
@@ -271,15 +287,30 @@ wheels = [{ path = "tester-1.0-py3-none-any.whl" }]
         let problem = |text: &str| read(text, &wanted).unwrap_err().to_string();
         assert!(problem("version = 2").starts_with(" line 1: its version is 2, and version 1 is"));
         let old = problem("version = 1\nrequires-python = '>=3.10, <3.14'");
-        assert!(old.starts_with(" line 2: the lock is for Python >=3.10, <3.14, which 3.14t is not"), "{old}");
-        assert!(problem("version = 1\nrequires-python = 'x'").contains("line 2: 'x' is no list of version specifiers"));
+        assert!(
+            old.starts_with(" line 2: the lock is for Python >=3.10, <3.14, which 3.14t is not"),
+            "{old}"
+        );
+        assert!(
+            problem("version = 1\nrequires-python = 'x'")
+                .contains("line 2: 'x' is no list of version specifiers")
+        );
         assert!(problem("version = 1\n").contains("no package in it is the project itself"));
         assert!(problem("version = 1\n[[package]]\nversion = 'x'").contains("line 2: missing field `name`"));
         assert!(problem("version = 1\n[[package]\n").starts_with(" line 2: "));
         let cut = LOCK.replace("name = \"looper\"\nversion", "name = \"loper\"\nversion");
-        assert!(problem(&cut).starts_with(" line 44: web needs looper, which is not in the lock"), "{}", problem(&cut));
+        assert!(
+            problem(&cut).starts_with(" line 44: web needs looper, which is not in the lock"),
+            "{}",
+            problem(&cut)
+        );
         let marker = LOCK.replace("sys_platform == 'win32'", "sys_platform = 'win32'");
-        assert!(problem(&marker).starts_with(" line 14: the marker 'sys_platform = 'win32'' is wrong at column 14"), "{}", problem(&marker));
+        assert!(
+            problem(&marker)
+                .starts_with(" line 14: the marker 'sys_platform = 'win32'' is wrong at column 14"),
+            "{}",
+            problem(&marker)
+        );
         let mut extra = wanted.clone();
         extra.extras.insert("nope".to_owned());
         let nope = read(LOCK, &extra).unwrap_err().to_string();

@@ -101,7 +101,8 @@ impl Release {
 
     /// The wheel that is taken, and why it fits.
     fn best(&self, tags: &Tags) -> Option<(&Wheel, Fit)> {
-        let ranked = self.wheels.iter().filter_map(|wheel| tags.rank(wheel).map(|(rank, fit)| (rank, fit, wheel)));
+        let ranked =
+            self.wheels.iter().filter_map(|wheel| tags.rank(wheel).map(|(rank, fit)| (rank, fit, wheel)));
         let best = ranked.min_by_key(|(rank, _, wheel)| (*rank, Reverse(wheel.build())));
         best.map(|(_, fit, wheel)| (wheel, fit))
     }
@@ -113,15 +114,27 @@ pub(super) fn judge(release: &Release, tags: &Tags, target: &Target) -> Judged {
     let abi = target.abi();
     let (verdict, why) = match fit {
         Fit::Own => (Verdict::Ready, format!("has a wheel for {abi}")),
-        Fit::Stable => (Verdict::Ready, "has a wheel for the stable ABI of free-threaded builds (abi3t)".to_owned()),
-        Fit::Native => (Verdict::Native, format!("binary, but no extension by its tag: see in the image whether {abi} runs it")),
-        Fit::Any => match release.wheels.iter().find(|other| other.for_gil_builds() && tags.on_platform(other)) {
-            None => (Verdict::Pure, "pure Python".to_owned()),
-            Some(other) => {
-                let tag = tag(other);
-                (Verdict::PureFallback, format!("runs as pure Python, without the extensions of its {tag} wheel for builds with the GIL"))
+        Fit::Stable => {
+            (Verdict::Ready, "has a wheel for the stable ABI of free-threaded builds (abi3t)".to_owned())
+        }
+        Fit::Native => (
+            Verdict::Native,
+            format!("binary, but no extension by its tag: see in the image whether {abi} runs it"),
+        ),
+        Fit::Any => {
+            match release.wheels.iter().find(|other| other.for_gil_builds() && tags.on_platform(other)) {
+                None => (Verdict::Pure, "pure Python".to_owned()),
+                Some(other) => {
+                    let tag = tag(other);
+                    (
+                        Verdict::PureFallback,
+                        format!(
+                            "runs as pure Python, without the extensions of its {tag} wheel for builds with the GIL"
+                        ),
+                    )
+                }
             }
-        },
+        }
     };
     Judged { verdict, wheel: Some(wheel.file.clone()), why }
 }
@@ -136,11 +149,19 @@ fn unfit(release: &Release, tags: &Tags, target: &Target) -> Judged {
         ),
         (true, None) => (Verdict::SourceOnly, "has an sdist".to_owned()),
         (false, Some(wheel)) => {
-            let crash = if target.interpreter.minor == 13 { ", and copied in it crashes at import" } else { "" };
-            (Verdict::AbiOnly, format!("no sdist; its {} wheel is for builds with the GIL only{crash}", tag(wheel)))
+            let crash =
+                if target.interpreter.minor == 13 { ", and copied in it crashes at import" } else { "" };
+            (
+                Verdict::AbiOnly,
+                format!("no sdist; its {} wheel is for builds with the GIL only{crash}", tag(wheel)),
+            )
         }
-        (false, None) if release.wheels.is_empty() => (Verdict::Missing, "no sdist, and no wheel at all".to_owned()),
-        (false, None) => (Verdict::Missing, format!("no sdist; there are wheels for {}", there_are(release, target))),
+        (false, None) if release.wheels.is_empty() => {
+            (Verdict::Missing, "no sdist, and no wheel at all".to_owned())
+        }
+        (false, None) => {
+            (Verdict::Missing, format!("no sdist; there are wheels for {}", there_are(release, target)))
+        }
     };
     Judged { verdict, wheel: None, why: format!("{none}; {rest}") }
 }
@@ -155,10 +176,14 @@ fn tag(wheel: &Wheel) -> String {
 /// What there is instead: other platforms for this interpreter, if there are any, for else other interpreters.
 fn there_are(release: &Release, target: &Target) -> String {
     let own = target.abi();
-    let mine: Vec<&Wheel> = release.wheels.iter().filter(|wheel| wheel.abis().any(|abi| abi == own)).collect();
+    let mine: Vec<&Wheel> =
+        release.wheels.iter().filter(|wheel| wheel.abis().any(|abi| abi == own)).collect();
     let (interpreters, wheels) = if mine.is_empty() {
-        let mut abis: Vec<&str> = release.wheels.iter().flat_map(Wheel::abis).collect::<BTreeSet<_>>().into_iter().collect();
-        abis.sort_by_key(|abi| minor(abi.trim_end_matches(|c: char| !c.is_ascii_digit())).unwrap_or_default());
+        let mut abis: Vec<&str> =
+            release.wheels.iter().flat_map(Wheel::abis).collect::<BTreeSet<_>>().into_iter().collect();
+        abis.sort_by_key(|abi| {
+            minor(abi.trim_end_matches(|c: char| !c.is_ascii_digit())).unwrap_or_default()
+        });
         (listed(&abis, 8), release.wheels.iter().collect())
     } else {
         (own, mine)
@@ -230,9 +255,14 @@ mod tests {
         assert_eq!(judged(LINUX, &[gil, sdist]).why, format!("{none}; has an sdist"));
         assert_eq!(
             judged(LINUX, &[mac, newer, gil]).why,
-            format!("{none}; no sdist; there are wheels for cp314t on macosx_11_0_arm64, manylinux_2_39_x86_64")
+            format!(
+                "{none}; no sdist; there are wheels for cp314t on macosx_11_0_arm64, manylinux_2_39_x86_64"
+            )
         );
-        assert_eq!(judged(LINUX, &[gil]).why, format!("{none}; no sdist; there are wheels for cp39 on win_amd64"));
+        assert_eq!(
+            judged(LINUX, &[gil]).why,
+            format!("{none}; no sdist; there are wheels for cp39 on win_amd64")
+        );
         let abi3 = "a-1-cp39-abi3-manylinux_2_17_x86_64.whl";
         let thirteen = judged("3.13t-linux-x86_64-glibc2.36", &[abi3]);
         assert!(thirteen.why.ends_with("copied in it crashes at import"), "{}", thirteen.why);

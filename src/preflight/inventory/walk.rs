@@ -78,7 +78,9 @@ impl Graph<'_> {
         let members: BTreeSet<String> = manifest.members.iter().map(|name| normalised(name)).collect();
         let projects = || self.packages.iter().enumerate().filter(|(_, package)| package.is_project());
         let mut found: Vec<usize> = projects()
-            .filter(|(_, package)| members.contains(&package.name()) || (members.is_empty() && package.is_root()))
+            .filter(|(_, package)| {
+                members.contains(&package.name()) || (members.is_empty() && package.is_root())
+            })
             .map(|(i, _)| i)
             .collect();
         if found.is_empty() {
@@ -96,7 +98,8 @@ impl Graph<'_> {
         if wanted.projects.is_empty() {
             return Ok(projects);
         }
-        let known: BTreeMap<String, usize> = projects.iter().map(|i| (self.packages[*i].name(), *i)).collect();
+        let known: BTreeMap<String, usize> =
+            projects.iter().map(|i| (self.packages[*i].name(), *i)).collect();
         let chosen = wanted.projects.iter().map(|name| {
             known.get(name).copied().ok_or_else(|| {
                 let known = names(known.keys().map(String::as_str));
@@ -107,11 +110,17 @@ impl Graph<'_> {
     }
 
     /// A misspelt extra or group would otherwise leave out what was asked for.
-    fn check_choice(&self, manifest: &Manifest, roots: &[usize], wanted: &Wanted) -> Result<(), InputProblem> {
+    fn check_choice(
+        &self,
+        manifest: &Manifest,
+        roots: &[usize],
+        wanted: &Wanted,
+    ) -> Result<(), InputProblem> {
         let roots = || roots.iter().map(|i| &self.packages[*i]);
         for extra in &wanted.extras {
             if !roots().any(|root| root.has_extra(extra)) {
-                let known = names(roots().flat_map(|root| root.optional_dependencies.keys().map(String::as_str)));
+                let known =
+                    names(roots().flat_map(|root| root.optional_dependencies.keys().map(String::as_str)));
                 return Err(InputProblem::whole(Problem::NoExtra { wanted: clipped(extra), known }));
             }
         }
@@ -160,7 +169,7 @@ impl Graph<'_> {
             }
             for group in &wanted.groups {
                 let more = Package::more(&self.packages[*root].dev_dependencies, group);
-                self.follow(more, Some((*root, None)), env, &mut reached)?;
+                self.follow(more, Some(&(*root, None)), env, &mut reached)?;
             }
         }
         self.follow(&manifest.requirements, None, env, &mut reached)?;
@@ -170,10 +179,10 @@ impl Graph<'_> {
         while let Some(node) = reached.queue.pop_front() {
             let package = &self.packages[node.0];
             match &node.1 {
-                None => self.follow(&package.dependencies, Some(node), env, &mut reached)?,
+                None => self.follow(&package.dependencies, Some(&node), env, &mut reached)?,
                 Some(extra) => {
                     let more = Package::more(&package.optional_dependencies, extra);
-                    self.follow(more, Some(node.clone()), env, &mut reached)?;
+                    self.follow(more, Some(&node), env, &mut reached)?;
                 }
             }
         }
@@ -183,7 +192,7 @@ impl Graph<'_> {
     fn follow<'d>(
         &self,
         dependencies: impl IntoIterator<Item = &'d Dependency>,
-        from: Option<Node>,
+        from: Option<&Node>,
         env: &Env,
         reached: &mut Reached,
     ) -> Result<(), InputProblem> {
@@ -196,14 +205,14 @@ impl Graph<'_> {
             }
             let found = self.find(dependency, env).map_err(|what| InputProblem::at(line, what))?;
             if found.is_empty() {
-                let by = from.as_ref().map_or("the project", |(i, _)| self.packages[*i].name.get_ref());
+                let by = from.map_or("the project", |(i, _)| self.packages[*i].name.get_ref());
                 let what = Problem::NotLocked(by.to_owned(), dependency.name.get_ref().clone());
                 return Err(InputProblem::at(line, what));
             }
             for package in found {
-                reached.add((package, None), from.as_ref());
+                reached.add((package, None), from);
                 for extra in &dependency.extra {
-                    reached.add((package, Some(normalised(extra))), from.as_ref());
+                    reached.add((package, Some(normalised(extra))), from);
                 }
             }
         }
@@ -257,7 +266,8 @@ impl Graph<'_> {
         let mut at = reached.from.get(&i)?.as_ref();
         while let Some((package, extra)) = at {
             let name = self.packages[*package].name.get_ref();
-            let step = extra.as_ref().map_or_else(|| clipped(name), |extra| clipped(&format!("{name}[{extra}]")));
+            let step =
+                extra.as_ref().map_or_else(|| clipped(name), |extra| clipped(&format!("{name}[{extra}]")));
             chain = if chain.is_empty() { step } else { format!("{step} > {chain}") };
             if chain.len() > CHAIN {
                 return Some(format!("... > {chain}"));

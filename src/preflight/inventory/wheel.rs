@@ -32,7 +32,9 @@ impl Wheel {
         let parts: Vec<&str> = stem.split('-').collect();
         let (name, version, build, tags) = match parts[..] {
             [name, version, python, abi, platform] => (name, version, None, [python, abi, platform]),
-            [name, version, build, python, abi, platform] => (name, version, Some(build), [python, abi, platform]),
+            [name, version, build, python, abi, platform] => {
+                (name, version, Some(build), [python, abi, platform])
+            }
             _ => return None,
         };
         let known = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
@@ -137,6 +139,11 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
+/// Whether it is the name of a wheel, even if of none that can be.
+pub(super) fn is_wheel(file: &str) -> bool {
+    file.strip_suffix(".whl").is_some()
+}
+
 /// Whether it is the name of a source distribution.
 pub(super) fn is_sdist(file: &str) -> bool {
     [".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz"].iter().any(|end| file.ends_with(end))
@@ -144,7 +151,8 @@ pub(super) fn is_sdist(file: &str) -> bool {
 
 /// The version in the name of a source distribution of a project. Old names hold hyphens of their own, so that it must be known of which.
 pub(super) fn sdist_version(file: &str, project: &str) -> Option<Version> {
-    let stem = [".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz"].iter().find_map(|end| file.strip_suffix(end))?;
+    let stem =
+        [".tar.gz", ".zip", ".tar.bz2", ".tar.xz", ".tgz"].iter().find_map(|end| file.strip_suffix(end))?;
     if stem.len() > LONGEST {
         return None;
     }
@@ -159,7 +167,8 @@ mod tests {
 
     #[test]
     fn names_are_read() {
-        let wheel = Wheel::parse("Foo.Bar_baz-1.0+cpu-2x-cp313.cp314-abi3-manylinux1_x86_64.Any.whl").unwrap();
+        let wheel =
+            Wheel::parse("Foo.Bar_baz-1.0+cpu-2x-cp313.cp314-abi3-manylinux1_x86_64.Any.whl").unwrap();
         assert_eq!((wheel.project.as_str(), wheel.version.as_str()), ("foo-bar-baz", "1.0+cpu"));
         assert_eq!(wheel.build(), Some((2, "x")));
         assert_eq!(wheel.pythons().collect::<Vec<_>>(), ["cp313", "cp314"]);
@@ -188,7 +197,10 @@ mod tests {
 
     #[test]
     fn files_are_named_by_the_end_of_their_address() {
-        assert_eq!(file_name("https://x/y/a-1.0%2Bcpu-py3-none-any.whl?t=1#sha256=2"), "a-1.0+cpu-py3-none-any.whl");
+        assert_eq!(
+            file_name("https://x/y/a-1.0%2Bcpu-py3-none-any.whl?t=1#sha256=2"),
+            "a-1.0+cpu-py3-none-any.whl"
+        );
         assert_eq!(file_name("..\\wheels\\a.whl"), "a.whl");
         assert_eq!(file_name("100%"), "100%");
         assert_eq!(file_name(""), "");

@@ -12,3 +12,5 @@ mod golden;
 mod large;
 #[path = "inventory/locks.rs"]
 mod locks;
+#[path = "inventory/outside.rs"]
+mod outside;

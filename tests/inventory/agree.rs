@@ -108,11 +108,8 @@ fn without_path(requirement: &str, found: &[String]) -> String {
         return requirement.to_owned();
     }
     let end = requirement.trim_start_matches("-e ").rsplit('/').next().unwrap_or_default();
-    found
-        .iter()
-        .find(|one| one.split("==").next().is_some_and(|name| name.ends_with(end)))
-        .cloned()
-        .unwrap_or_default()
+    let is = |name: &str| name == end || name.strip_suffix(end).is_some_and(|rest| rest.ends_with('-'));
+    found.iter().find(|one| one.split("==").next().is_some_and(is)).cloned().unwrap_or_default()
 }
 
 /// Every release of every lock, whether it is reached or not, against pip's choice among the same files.
@@ -151,7 +148,7 @@ fn release(lock: &str, package: &toml::Value) -> Option<(String, Vec<String>)> {
         Some(address.rsplit('/').next()?.replace("%2B", "+"))
     };
     let files = list("wheels").iter().chain(&list("files")).filter_map(end).collect::<Vec<_>>();
-    let wheels = files.into_iter().filter(|file| file.ends_with(".whl")).collect();
+    let wheels = files.into_iter().filter(|file| file.strip_suffix(".whl").is_some()).collect();
     let project = lock.split('/').next()?;
     Some((format!("{project} {} {}", text(package, "name")?, text(package, "version")?), wheels))
 }

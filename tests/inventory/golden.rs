@@ -27,3 +27,22 @@ fn text_json_and_sarif() {
     let found = report(name, &lock(name), &wanted("3.14t-linux-x86_64-glibc2.36", "", "")).unwrap();
     golden("golden/requirements.txt", &found.text(false));
 }
+
+/// Each line of the examples, but for what is left out by three dots.
+#[test]
+fn what_the_documentation_shows_is_what_it_prints() {
+    let told = read("golden/langchain.txt").replace("langchain/uv.lock", "uv.lock");
+    for (document, heading) in
+        [("docs/inventory.md", "# Inventory"), ("README.md", "## Will the dependencies run?")]
+    {
+        let text = fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let shown = text.split(heading).nth(1).unwrap().split("```").nth(1).unwrap();
+        for line in shown.lines().skip(2).filter(|line| *line != "...") {
+            let line = line.trim_end_matches("...");
+            assert!(
+                told.lines().any(|told| told.starts_with(line)),
+                "{document} shows what is not printed: {line}"
+            );
+        }
+    }
+}

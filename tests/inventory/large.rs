@@ -82,5 +82,5 @@ fn what_is_made_to_take_long_does_not() {
         }
     }
     // Generous: all of it together takes well under a second alone on a machine.
-    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_mins(1), "{:?}", begin.elapsed());
 }

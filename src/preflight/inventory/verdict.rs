@@ -99,6 +99,12 @@ impl Release {
         release
     }
 
+    /// What a build with the GIL gets instead: the wheel of the newest interpreter, as the one to compare with.
+    fn with_gil(&self, tags: &Tags) -> Option<&Wheel> {
+        let native = self.wheels.iter().filter(|wheel| wheel.for_gil_builds() && tags.on_platform(wheel));
+        native.max_by_key(|wheel| wheel.pythons().filter_map(minor).max())
+    }
+
     /// The wheel that is taken, and why it fits.
     fn best(&self, tags: &Tags) -> Option<(&Wheel, Fit)> {
         let ranked =
@@ -121,20 +127,18 @@ pub(super) fn judge(release: &Release, tags: &Tags, target: &Target) -> Judged {
             Verdict::Native,
             format!("binary, but no extension by its tag: see in the image whether {abi} runs it"),
         ),
-        Fit::Any => {
-            match release.wheels.iter().find(|other| other.for_gil_builds() && tags.on_platform(other)) {
-                None => (Verdict::Pure, "pure Python".to_owned()),
-                Some(other) => {
-                    let tag = tag(other);
-                    (
-                        Verdict::PureFallback,
-                        format!(
-                            "runs as pure Python, without the extensions of its {tag} wheel for builds with the GIL"
-                        ),
-                    )
-                }
+        Fit::Any => match release.with_gil(tags) {
+            None => (Verdict::Pure, "pure Python".to_owned()),
+            Some(other) => {
+                let tag = tag(other);
+                (
+                    Verdict::PureFallback,
+                    format!(
+                        "runs as pure Python, without the extensions of its {tag} wheel for builds with the GIL"
+                    ),
+                )
             }
-        }
+        },
     };
     Judged { verdict, wheel: Some(wheel.file.clone()), why }
 }

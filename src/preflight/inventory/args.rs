@@ -61,7 +61,7 @@ pub struct InventoryArgs {
     pub package: Vec<String>,
     /// Ask this package index (simple API, JSON) for files that the lock does not name, withdrawn releases, and the first release with a
     /// wheel. An address may hold user and password.
-    #[arg(long, value_name = "URL", env = "FREETHREAD_INDEX", hide_env_values = true)]
+    #[arg(long, value_name = "URL")]
     pub index: Option<String>,
     /// Accept the verdict of a package, such as one that the image's build makes from its source; can be repeated.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]

@@ -6,7 +6,7 @@ use pep440_rs::VersionSpecifiers;
 
 use super::{
     markers::Env,
-    problem::{InputProblem, Problem},
+    problem::{InputProblem, Problem, clipped},
     target::Target,
 };
 
@@ -68,8 +68,8 @@ impl Pin {
     pub(super) fn place(&self) -> String {
         let version = self.version.as_deref().unwrap_or("a version that is not named");
         match self.line {
-            Some(line) => format!("{} (line {line})", super::problem::clipped(version)),
-            None => super::problem::clipped(version),
+            Some(line) => format!("{} (line {line})", clipped(version)),
+            None => clipped(version),
         }
     }
 }
@@ -86,13 +86,16 @@ impl Wanted {
     pub(super) fn check_python(&self, requires: &str, line: Option<usize>) -> Result<(), InputProblem> {
         let specifiers = requires.parse::<VersionSpecifiers>().map_err(|why| InputProblem {
             line,
-            what: Problem::Specifiers { text: requires.to_owned(), why: why.to_string() },
+            what: Problem::Specifiers {
+                text: requires.to_owned(),
+                why: clipped(&one_line(&why.to_string())),
+            },
         })?;
         if self.target.satisfies(&specifiers) {
             return Ok(());
         }
         let target = self.target.interpreter.to_string();
-        Err(InputProblem { line, what: Problem::RequiresPython { requires: requires.to_owned(), target } })
+        Err(InputProblem { line, what: Problem::RequiresPython { requires: clipped(requires), target } })
     }
 }
 
@@ -101,11 +104,16 @@ pub(super) fn only_once(pins: &[Pin]) -> Result<(), InputProblem> {
     let mut seen: BTreeMap<&str, &Pin> = BTreeMap::new();
     for pin in pins {
         if let Some(other) = seen.insert(&pin.name, pin) {
-            let what = Problem::Twice(super::problem::clipped(&pin.name), other.place(), pin.place());
+            let what = Problem::Twice(clipped(&pin.name), other.place(), pin.place());
             return Err(InputProblem { line: pin.line, what });
         }
     }
     Ok(())
+}
+
+/// The first line of an explanation that has more, with a drawing of where it is.
+fn one_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end_matches(':').to_owned()
 }
 
 /// From places in a text to its lines.
@@ -126,7 +134,7 @@ impl Lines {
 pub(super) fn toml<T: serde::de::DeserializeOwned>(text: &str, lines: &Lines) -> Result<T, InputProblem> {
     toml::from_str(text).map_err(|problem: toml::de::Error| InputProblem {
         line: problem.span().map(|span| lines.of(span.start)),
-        what: Problem::Toml(super::problem::clipped(problem.message())),
+        what: Problem::Toml(clipped(problem.message())),
     })
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, str::FromStr};
 use pep440_rs::Version;
 
 use super::{
-    lock::{Files, Picked, Pin, Wanted},
+    lock::{Files, Picked, Pin, Wanted, only_once},
     problem::{InputProblem, Problem, without_secrets},
     wheel::{Wheel, file_name, is_sdist, is_wheel, normalised},
 };
@@ -49,6 +49,10 @@ pub(super) fn read(text: &str, wanted: &Wanted) -> Result<Requirements, InputPro
         }
         read.picked.pins.push(pin);
     }
+    // Once more the same is nothing new; another version of it cannot be installed, and pip says so too.
+    let mut seen = BTreeSet::new();
+    read.picked.pins.retain(|pin| seen.insert((pin.name.clone(), pin.version.clone())));
+    only_once(&read.picked.pins)?;
     if index_named {
         read.picked.notes.push(
             "the file names indexes or folders of its own, which are not asked: only what --index names is"
@@ -237,6 +241,10 @@ mod tests {
             ("flask 3", "'flask 3' is no requirement"),
             ("flask[a==1", "is no requirement"),
             ("flask==1 ; python_version", "the marker"),
+            (
+                "flask==1\nFlask==1\nFLASK==2",
+                " line 3: flask would be installed twice, as 1 (line 1) and as 2 (line 3)",
+            ),
         ] {
             let problem = read(text, &Wanted::default()).unwrap_err().to_string();
             assert!(problem.contains(says), "{text}: {problem}");

@@ -109,7 +109,7 @@ pub enum Problem {
     Marker(#[from] MarkerProblem),
     /// Two packages where one may be.
     #[error(
-        "{0} would be installed twice, as {1} and as {2}: the file was edited, or made by something that does not follow its format"
+        "{0} would be installed twice, as {1} and as {2}: do extras or groups that were chosen exclude each other, or was the file edited?"
     )]
     Twice(String, String, String),
     /// A package that is needed and not there.

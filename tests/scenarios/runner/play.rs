@@ -19,8 +19,8 @@ use crate::{
     plugin,
     stage::{NAME, Stage},
     vocabulary::{
-        Delete, Elsewhere, ExpectedCounts, ExpectedGone, ExpectedNext, Fault, Kill, Patch, Pool, Propagation,
-        Scale, Since, Step, Which,
+        Across, Delete, Elsewhere, ExpectedCounts, ExpectedGone, ExpectedNext, Fault, Kill, Patch, Pool,
+        Propagation, Scale, Since, Step, Which,
     },
 };
 
@@ -96,7 +96,7 @@ impl<'a> Play<'a> {
                 seen
             }
             Step::ExpectCounts(expected) => self.expect_counts(expected).await?,
-            Step::ExpectJudged(share) => self.expect_judged(*share).await?,
+            Step::ExpectJudged(Across::Mark) => self.expect_judged().await?,
             Step::ExpectNext(expected) => self.expect_next(expected).await?,
             Step::ExpectGone(expected) => self.expect_gone(expected).await?,
             Step::ExpectElsewhere(Elsewhere::Untouched) => self.stage.expect_elsewhere_untouched().await?,
@@ -289,13 +289,16 @@ impl<'a> Play<'a> {
         }
     }
 
-    async fn expect_judged(&mut self, share: f64) -> Result<String> {
+    async fn expect_judged(&mut self) -> Result<String> {
         let judged = expect::judged(&self.stage.world.now())?;
-        let answered = self.read_counts().await?.total.pool(Pool::FreeThreaded).answered;
+        let counts = self.read_counts().await?;
+        let answered = |since: Since| counts.since(since).pool(Pool::FreeThreaded).answered;
+        let after = answered(Since::Mark);
+        let before = answered(Since::Start).saturating_sub(after);
         let seen = format!(
-            "the verdict rests on {judged} of the {answered} requests that the free-threaded pool answered"
+            "the verdict rests on {judged} requests of the free-threaded pool, which answered {before} before and {after} since"
         );
-        if judged < share * answered as f64 {
+        if judged <= before.max(after) as f64 {
             return Err(seen.into());
         }
         self.measured.push(seen.clone());

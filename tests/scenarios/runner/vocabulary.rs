@@ -92,8 +92,9 @@ pub(crate) enum Step {
     Mark(String),
     /// Checks the load generator's counts.
     ExpectCounts(ExpectedCounts),
-    /// The verdict rests on at least this share of what the free-threaded pool has answered since the start: nothing was forgotten.
-    ExpectJudged(f64),
+    /// The verdict rests on more of the free-threaded pool's answers than there were before the last mark, and than there were since:
+    /// nothing of either was forgotten.
+    ExpectJudged(Across),
     /// Checks who answers the next requests.
     ExpectNext(ExpectedNext),
     /// Waits until the Service has so many endpoints of a pool.
@@ -277,6 +278,14 @@ pub(crate) enum Watch {
 pub(crate) enum Elsewhere {
     /// No operator has written to it.
     Untouched,
+}
+
+/// What a verdict rests on both sides of.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Across {
+    /// The last mark: a `kill`, say.
+    Mark,
 }
 
 /// Where counting begins.

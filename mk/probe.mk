@@ -19,4 +19,4 @@ probe-test: $(PROBE_PACKAGES) ## The probe and the image inspection, on 3.13t an
 	done
 
 probe-bench: ## What the probe costs: calls per second, memory and start, with and without it
-	for python in $(PROBE_PYTHONS); do $$python probe/bench.py $${ROUNDS:-12}; done
+	for python in $(PROBE_PYTHONS); do $$python probe/bench.py $${ROUNDS:-40}; done

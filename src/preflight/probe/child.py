@@ -48,6 +48,10 @@ def watch_extensions(loaded, limit):
         return call
 
     kind = importlib.machinery.ExtensionFileLoader
+    for name, module in list(sys.modules.items()):  # what we ourselves needed
+        spec = getattr(module, "__spec__", None)
+        if isinstance(getattr(spec, "loader", None), kind):
+            loaded[name] = [str(spec.origin)[-LONGEST:], None, gil_enabled(), gil_enabled()]
     kind.create_module = wrap(kind.create_module)
     kind.exec_module = wrap(kind.exec_module)
 

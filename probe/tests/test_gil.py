@@ -73,6 +73,18 @@ assert ours == {False}, ours
         self.assertEqual(said, "False [] 0")
 
     @on_free_threading
+    def test_who_loaded_in_that_moment_is_no_suspect_later(self):
+        said, _ = self.told("""
+import threading, time
+thread = threading.Thread(target=__import__, args=['slow']); thread.start()
+time.sleep(0.2)
+import declared
+thread.join()
+import silent
+""", PYTHONWARNINGS="ignore")  # fmt: skip
+        self.assertEqual(said, "True ['silent'] 0")
+
+    @on_free_threading
     def test_a_load_without_an_end_counts_as_on(self):
         said, _ = self.told("""
 import threading
@@ -135,7 +147,7 @@ print(getattr(sys, '_is_gil_enabled', lambda: True)())
             names, enabled = out.splitlines()
             self.assertEqual(enabled, str(not FREE_THREADED), err)
             if port is None:
-                heavy = {"http.server", "socket", "threading", "re", "json", "sysconfig", "typing", "prometheus_client"}
+                heavy = {"http", "http.server", "socket", "threading", "re", "json", "sysconfig", "typing", "prometheus_client"}
                 self.assertEqual(heavy & set(eval(names)), set(), "without a port it needs hardly anything")
 
     def test_a_broken_probe_does_not_break_the_program(self):

@@ -3,68 +3,41 @@
 The first process that gets the port answers for all. Workers that a server forks and programs that it starts tell it when
 their GIL comes on, through a socket that exists only inside the pod's network and has no file.
 
-The thread is ended before a fork and started again after it: a fork never finds it in the middle of something, and the
-interpreter sees no other thread to warn of.
+The thread is ended before a fork and started again after it: a fork never finds it in the middle of something.
+
+No http.server: importing it takes longer than all the rest of a small program's start, for a protocol of one question.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler
-from socketserver import TCPServer
+import time
 
 from . import errors, gil, metrics, registry
 
 MOST_PROCESSES = 64
+PATIENCE = 2.0  # seconds; a client that says nothing holds up the others
 
 _port = 0
-_server: _Server | None = None
+_listener: socket.socket | None = None
 _inbox: socket.socket | None = None
 _thread: threading.Thread | None = None
 _wake = (-1, -1)
-_others: dict[int, list[str]] = {}
-
-
-class _Server(TCPServer):
-    allow_reuse_address = True
-    timeout = 0.1
-
-    def __init__(self, port: int) -> None:
-        super().__init__(("", port), _Handler, bind_and_activate=False)
-        self.socket.close()
-        both = socket.has_ipv6 and socket.has_dualstack_ipv6()
-        self.socket = socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        errors.count += 1
-
-
-class _Handler(BaseHTTPRequestHandler):
-    timeout = 2  # a client that says nothing holds up the others
-
-    def do_GET(self) -> None:
-        body = text().encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
+_others: dict[int, list[str]] = {}  # processes that told us who turned their GIL on
 
 
 def start(port: int) -> None:
     """Answer on this port, or, when another process does, tell that one."""
-    global _port, _server, _inbox
+    global _port, _listener, _inbox
     _port = port
     gil.on_flip.append(_tell)
     try:
-        _server = _Server(port)
+        both = socket.has_dualstack_ipv6()
+        _listener = socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
+        _listener.setblocking(False)
     except OSError as error:
         # As a rule the parent has it, which is as it should be; else somebody must know why nothing answers.
         if not _parent_answers():
@@ -115,22 +88,43 @@ def _parent_answers() -> bool:
 
 def _tell(modules: list[str]) -> None:
     """Tell the process that has the port. If that is this one, it knows."""
-    if _server is None:
+    if _listener is None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
             out.setblocking(False)
-            out.sendto(json.dumps([os.getpid(), modules]).encode(), _address())
+            out.sendto("\n".join([str(os.getpid()), *modules]).encode(), _address())
 
 
 def _hear() -> None:
     assert _inbox is not None
-    pid, modules = json.loads(_inbox.recv(8192))
-    if len(_others) < MOST_PROCESSES:
-        _others[int(pid)] = [str(module) for module in modules]
+    pid, *modules = _inbox.recv(8192).decode().split("\n")
+    if modules and len(_others) < MOST_PROCESSES:
+        _others[int(pid)] = modules
 
 
-def _serve(server: _Server, inbox: socket.socket | None, wake: int) -> None:
+def _answer(listener: socket.socket) -> None:
+    """Whatever is asked, the answer is the metrics."""
+    client, _ = listener.accept()
+    with client:
+        end = time.monotonic() + PATIENCE
+        request = b""
+        while b"\r\n\r\n" not in request and len(request) < 16384:
+            client.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                data = client.recv(4096)
+            except OSError:  # too slow, or gone
+                return
+            if not data:
+                return
+            request += data
+        body = text().encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        client.settimeout(PATIENCE)
+        client.sendall(head.encode() + body)
+
+
+def _serve(listener: socket.socket, inbox: socket.socket | None, wake: int) -> None:
     """Wait, without waking up in between, for a scrape, for a word of another process, or for being told to end."""
-    sources = {source: _identity(source) for source in (server.fileno(), wake, *([inbox.fileno()] if inbox else []))}
+    sources = {source: _identity(source) for source in (listener.fileno(), wake, *([inbox.fileno()] if inbox else []))}
     waiting = select.poll()
     for source in sources:
         waiting.register(source, select.POLLIN)
@@ -144,8 +138,8 @@ def _serve(server: _Server, inbox: socket.socket | None, wake: int) -> None:
                 os.close(wake)
                 return
             with errors.counted():
-                if ready == server.fileno():
-                    server.handle_request()
+                if ready == listener.fileno():
+                    _answer(listener)
                 else:
                     _hear()
 
@@ -160,11 +154,11 @@ def _identity(descriptor: int) -> object:
 
 def _go_on() -> None:
     global _thread, _wake
-    if _server is None or _thread is not None:
+    if _listener is None or _thread is not None:
         return
     with errors.counted():
         _wake = os.pipe()
-        thread = threading.Thread(target=_serve, args=(_server, _inbox, _wake[0]), name="freethread-probe", daemon=True)
+        thread = threading.Thread(target=_serve, args=(_listener, _inbox, _wake[0]), name="freethread-probe", daemon=True)
         try:
             thread.start()
             _thread = thread
@@ -191,12 +185,10 @@ def _forked() -> None:
 
 
 def _close() -> None:
-    global _server, _inbox, _thread
-    server, inbox = _server, _inbox
-    _server = _inbox = _thread = None
-    with errors.counted():
-        if server is not None:
-            server.server_close()
-    with errors.counted():
-        if inbox is not None:
-            inbox.close()
+    global _listener, _inbox, _thread
+    sockets = _listener, _inbox
+    _listener = _inbox = _thread = None
+    for one in sockets:
+        with errors.counted():
+            if one is not None:
+                one.close()

@@ -133,6 +133,7 @@ class Port(Served):
         port, other = free_port(), free_port()
         code = "import os, socket\nos.closerange(3, 64)\nsockets = [socket.create_server(('', %d), reuse_port=True) for _ in range(9)]\n" % other
         process = self.start(code + OBEY, port=port)
+        self.obey(process, "pass")  # by now they are closed
         for _ in range(20):
             socket.create_connection(("127.0.0.1", other), 1).close()
         # The thread waits on the file that is gone until a scrape wakes it up.

@@ -150,6 +150,21 @@ class Imports(Base):
         self.assertEqual(self.names(document["imports"][0]), ["first", "second"])
 
     @on_free_threading
+    def test_a_redirected_stderr(self):
+        for name in "first", "second":
+            extensions.build(self.folder, name, extensions.SILENT)
+        extensions.build(self.folder, "declared", extensions.DECLARED)
+        result = self.one("import os\nos.dup2(os.open(os.devnull, os.O_WRONLY), 2)\nimport declared, first, second, json")
+        self.assertEqual((result["gil"], self.names(result), result["complete"]), ("on", ["first", "second"], True))
+        # Alone it is still seen, by the moment at which the GIL came on.
+        self.write("quiet/__init__.py", "import os\nos.dup2(os.open(os.devnull, os.O_WRONLY), 2)")
+        extensions.build(self.folder / "quiet", "core", extensions.SILENT)
+        extensions.build(self.folder / "quiet", "clean", extensions.DECLARED)
+        found = self.inspect(extensions=True, path=[], imports=["quiet.core", "quiet.clean"], limits={"extensions": 5})["sharedObjects"]["listed"]
+        seen = {entry["module"]: entry["declares"] for entry in found if "quiet" in entry["file"]}
+        self.assertEqual(seen, {"quiet.core": "no", "quiet.clean": "yes"})
+
+    @on_free_threading
     def test_an_application_that_refuses_to_go_on_with_the_gil(self):
         for name in "first", "second":
             extensions.build(self.folder, name, extensions.SILENT)

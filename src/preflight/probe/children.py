@@ -21,7 +21,7 @@ GRACE = 3.0  # seconds in which a process that has reported may end by itself
 WARNING = re.compile(r"The global interpreter lock \(GIL\) has been enabled to load module '([^']{1,300})'")
 # Told by `python -v` of every offender, while the warning names only the first of a process.
 VERBOSE = re.compile(r"# loading module ['\"]([^'\"]{1,300})['\"], which requires the GIL")
-NOISE = re.compile(r"(import |# |Python \d|\[GCC|\[Clang|Type \"help\")")
+NOISE = re.compile(r"(import |# |Python \d|\[GCC|\[Clang|Type \"help\"|Processing (user|global) site-packages|Adding directory: )")
 
 
 class Outcome(NamedTuple):

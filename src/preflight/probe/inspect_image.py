@@ -101,13 +101,21 @@ def signal_name(number: int) -> str:
         return str(number)
 
 
+def named(outcome: Outcome) -> List[str]:
+    """The modules that turned the GIL on. Without the interpreter's words, on a redirected stderr, at least the one at which it came on."""
+    report = outcome.report or {}
+    if outcome.offenders or not report.get("gilAfter"):
+        return list(outcome.offenders)
+    return [name for name, (_, _, before, after) in report["loaded"].items() if after and not before][:1]
+
+
 def declared(facts: Json, module: str, outcome: Outcome) -> Json:
     """Does the extension declare that it can do without the GIL? Seen when it is loaded, and otherwise unknown."""
     report = outcome.report or {}
     loaded = report.get("loaded", {}).get(module)
     if not facts.get("freeThreadedBuild"):
         return {"declares": "unknown", "why": "an interpreter with the GIL does not ask"}
-    if module in outcome.offenders:
+    if module in named(outcome):
         return {"declares": "no", "why": "the interpreter enabled the GIL for it"}
     if loaded is None or module in report.get("errors", {}):
         return {"declares": "unknown", "why": "it was not loaded"}
@@ -132,7 +140,7 @@ def application(run: Inspection, names: List[str]) -> Json:
     result: Json = {"modules": names, **ended(outcome)}
     result["gil"] = gil_of(outcome, result["status"])
     loaded = (outcome.report or {}).get("loaded", {})
-    offenders = list(outcome.offenders)
+    offenders = named(outcome)
     complete = result["status"] == "ok"
     if not run.facts.get("freeThreadedBuild"):
         result["gilEnabledBy"] = []
@@ -144,7 +152,7 @@ def application(run: Inspection, names: List[str]) -> Json:
         complete = ended(forced)["status"] == "ok"
         loaded = {**(forced.report or {}).get("loaded", {}), **loaded}
         suspects = list(loaded)
-    elif result["gil"] == "on" and not (outcome.verbose and offenders):
+    elif result["gil"] == "on" and not (outcome.verbose and outcome.offenders):
         suspects = list(loaded)
     for module in suspects[: run.limits["extensions"]]:
         if module not in offenders and run.alone(module)["declares"] == "no":

@@ -129,18 +129,20 @@ class Tally:
         self.count = 0  # what the application would believe
         self.entered = 0
         self.left = 0
+        self.power = 32_000
 
     def add(self, work, racy: bool):
         """Do the work and count it. Lost updates show whenever nobody is at it."""
         with self.lock:
             self.entered += 1
         TALLIED.inc()
-        before = self.count
         try:
             return work()
         finally:
             if racy:
-                self.count = before + 1
+                # Reading, adding and writing without a call in between: no thread that waits for the GIL gets it here, however
+                # long the power takes (about a millisecond). Without a GIL the others do not wait.
+                self.count = self.count + 1 + 7**self.power % 1
             with self.lock:
                 if not racy:
                     self.count += 1

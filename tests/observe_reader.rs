@@ -11,8 +11,8 @@ use freethread_rollout::{
     observe::{
         presets::{BenefitPlan, Chosen, MetricPlan},
         prometheus::{
-            At, AttemptKey, CpuReader, MetricSource, PodSamples, PodTarget, Point, Pool, QueryProblem,
-            RawSeries, Reader, Scope, Shape, Window, promql::Selector,
+            At, AttemptKey, CpuReader, MemoryReader, MetricSource, PodSamples, PodTarget, Point, Pool,
+            QueryProblem, RawSeries, Reader, Scope, Shape, Window, promql::Selector,
         },
     },
 };
@@ -293,6 +293,27 @@ async fn a_counter_of_the_users_own_counts_against_its_own_tries_and_has_to_exis
     recording.add("lost_total", &target, &[(1010, 0.0), (1020, 0.0)]);
     let lost = read(&reader, &plan, 1_025_000).await.metrics["lost updates"].clone();
     assert!(lost.samples.is_ok(), "known on one pod is known");
+}
+
+#[tokio::test]
+async fn memory_of_one_pool_alone_is_nothing_to_compare() {
+    let recording = fastapi();
+    let resident = "process_resident_memory_bytes";
+    recording.add(resident, &[("pod", "new"), ("instance", "new")], &[(1000, 5e7), (1010, 5e7)]);
+    let gauge = Selector { name: resident.into(), matchers: Vec::new() };
+    let read = |recording: &Arc<Recording>| {
+        let mut reader = MemoryReader::new(recording.clone());
+        let gauge = gauge.clone();
+        async move { reader.read(&scope(), &gauge, &pods(), SCRAPE, 1_000_000, 1_015_000).await }
+    };
+    let problem = read(&recording).await.unwrap_err().to_string();
+    assert!(
+        problem.contains(resident) && problem.contains("old"),
+        "the standard pool's are named: {problem}"
+    );
+    recording.add(resident, &[("pod", "old"), ("instance", "old")], &[(1000, 4e7), (1010, 4e7)]);
+    let (samples, more) = read(&recording).await.unwrap();
+    assert_eq!((samples.len(), samples[0].points.len(), more), (2, 2, false));
 }
 
 #[tokio::test]

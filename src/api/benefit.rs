@@ -10,6 +10,7 @@ use super::{Counter, Percent, Span, hash};
 /// What the free-threaded pool is to be worth: requests per CPU-second, against the standard pool.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("self.measureFor.contains('d') || duration(self.measureFor).getSeconds() >= 12 * (has(self.block) ? duration(self.block).getSeconds() : 300)").message("measureFor must be at least 12 times block, 1h if no block is said: nothing is said of fewer blocks"))]
 pub struct Benefit {
     /// How many more requests per CPU-second than the standard pool are wanted: with 20%, 1.2 times as many.
     #[serde(default = "default_at_least")]

@@ -24,6 +24,8 @@ pub enum GaugeVerdict {
     Outside,
     /// It cannot be said.
     Unknown,
+    /// Since the weight is served, it has had no value yet.
+    NotYet,
     /// It is inside, or has not been outside for long enough.
     Inside,
 }
@@ -40,6 +42,12 @@ pub struct GaugeFinding {
 }
 
 impl GaugeSpec {
+    /// Nothing is known since the weight is served. No good news either.
+    pub fn not_yet(&self) -> GaugeFinding {
+        let sentence = format!("{} unknown: it has had no value since this weight is served", self.name);
+        GaugeFinding { name: self.name.clone(), verdict: GaugeVerdict::NotYet, sentence }
+    }
+
     /// What its values in the window of [`GaugeSpec::lasting`] before `now` (ms since the epoch) say, or why there are none.
     pub fn judge(&self, values: &Result<Vec<Point>, String>, now: i64) -> GaugeFinding {
         let found = |verdict, said: String| GaugeFinding {

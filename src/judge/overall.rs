@@ -43,6 +43,7 @@ impl Beside {
             let (kind, reason) = match gauge.verdict {
                 GaugeVerdict::Outside => (FindingKind::HardSignal, Reason::Gauge),
                 GaugeVerdict::Unknown => (FindingKind::Unknown, Reason::MetricsUnavailable),
+                GaugeVerdict::NotYet => (FindingKind::Unknown, Reason::InsufficientEvidence),
                 GaugeVerdict::Inside => (FindingKind::Safe, Reason::Holding),
             };
             found.push((&gauge.name, kind, reason, gauge.sentence.clone()));
@@ -73,7 +74,7 @@ mod tests {
     fn what_is_beside_the_counts_can_only_make_it_worse() {
         let clear =
             Finding { kind: FindingKind::Clear, sentence: "errors".into(), ..Finding::not_read_yet() };
-        let memory = |leaks| Some(Ok(MemoryFinding { leaks, known: true, sentence: "memory grew".into() }));
+        let memory = |leaks| Some(Ok(MemoryFinding { leaks, sentence: "memory grew".into() }));
         let gauge = |verdict| GaugeFinding { name: "queue".into(), verdict, sentence: "queue is 9".into() };
         let with = |counts: &Finding, memory, gauges: &[GaugeFinding]| {
             Beside { memory, gauges: gauges.to_vec() }.with(counts.clone())
@@ -88,6 +89,8 @@ mod tests {
         assert_eq!((outside.kind, outside.reason), (FindingKind::HardSignal, Reason::Gauge));
         let blind = with(&clear, Some(Err("no answer".into())), &[]);
         assert_eq!(said(&blind), (FindingKind::Unknown, "memory unknown: no answer".into()));
+        let early = with(&clear, None, &[gauge(GaugeVerdict::NotYet)]);
+        assert_eq!((early.kind, early.reason), (FindingKind::Unknown, Reason::InsufficientEvidence));
         let unknown = Finding { kind: FindingKind::Unknown, ..clear.clone() };
         assert_eq!(with(&unknown, None, &[gauge(GaugeVerdict::Unknown)]).sentence, "errors");
         let breach = Finding { kind: FindingKind::Breach, ..clear };

@@ -1,17 +1,19 @@
-//! What is watched beside the counts: the growth of memory, and gauges of the user's own. After everything that a rollback by the counts
-//! could wait for, and told with the next finding.
+//! What is watched beside the counts: the growth of memory, and gauges of the user's own. In a loop of its own, and told with the next
+//! finding of the counts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::Metrics;
+use futures::future::join_all;
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{Metrics, wanted::Wanted};
 use crate::{
     api::{Analysis, AttemptStatus},
     judge::{AttemptSpec, Beside, GaugeFinding, GaugeSpec, Memory, MemoryFinding, MemorySpec, WeightChange},
     observe::{
         presets,
-        prometheus::{
-            AttemptKey, HttpSource, MemoryReader, PodTarget, QueryProblem, Scope, promql::Selector,
-        },
+        prometheus::{AttemptKey, HttpSource, MemoryReader, QueryProblem, promql::Selector},
     },
 };
 
@@ -48,12 +50,65 @@ impl BesideWanted {
     }
 }
 
+/// What was found at the last look, and what it was a look at.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Looked {
+    key: Option<AttemptKey>,
+    memory: Option<Result<MemoryFinding, String>>,
+    served: Option<i64>,
+    gauges: Vec<GaugeFinding>,
+}
+
+impl Looked {
+    /// What counts of it. What was not looked at yet is not known, and no good news.
+    pub(super) fn found(&self, wanted: &BesideWanted, key: AttemptKey) -> Beside {
+        let memory = wanted.memory.as_ref().map(|_| {
+            let known = self.memory.clone().filter(|_| self.key == Some(key));
+            known.unwrap_or_else(|| Err("not asked yet".to_owned()))
+        });
+        let gauge = |(spec, _): &(GaugeSpec, String)| {
+            let known = self.gauges.iter().find(|known| known.name == spec.name);
+            known.filter(|_| self.served == wanted.served).cloned().unwrap_or_else(|| spec.not_yet())
+        };
+        let gauges = wanted.gauges.iter().filter(|_| wanted.served.is_some()).map(gauge).collect();
+        Beside { memory, gauges }
+    }
+}
+
+/// Bounds on the time between two looks.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// Looks again and again; until dropped. Whoever counts does not wait for it: a slow query of the user's own must not delay a rollback.
+pub(super) async fn look(
+    source: Arc<HttpSource>,
+    inputs: watch::Receiver<Wanted>,
+    looked: watch::Sender<Looked>,
+    metrics: Metrics,
+) {
+    let mut reader = BesideReader { source, memory: None, gauges: Vec::new(), asked: None };
+    loop {
+        let wanted = inputs.borrow().clone();
+        let now = Timestamp::now().as_millisecond();
+        reader.read_memory(&wanted, &metrics, now).await;
+        reader.read_gauges(&wanted, now).await;
+        looked.send_replace(Looked {
+            key: Some(wanted.key),
+            memory: reader.memory.as_ref().map(MemoryWatch::found),
+            served: wanted.beside.served,
+            gauges: reader.gauges.clone(),
+        });
+        let pause = Duration::from_millis(u64::try_from(wanted.spec.cell_ms / 4).unwrap_or_default());
+        tokio::time::sleep(pause.clamp(LOOK_EVERY.0, LOOK_EVERY.1)).await;
+    }
+}
+
 /// Watches one rollout.
-pub(super) struct BesideReader {
+struct BesideReader {
     source: Arc<HttpSource>,
     memory: Option<MemoryWatch>,
     gauges: Vec<GaugeFinding>,
-    gauges_asked: i64,
+    /// Since when the weight had been served and at which time the gauges were asked last, ms since the epoch.
+    asked: Option<(i64, i64)>,
 }
 
 /// The memory of one attempt. All of it follows from the samples: after a restart they are read again from the attempt's start.
@@ -68,42 +123,10 @@ struct MemoryWatch {
 }
 
 impl BesideReader {
-    pub(super) fn new(source: Arc<HttpSource>) -> Self {
-        Self { source, memory: None, gauges: Vec::new(), gauges_asked: i64::MIN }
-    }
-
-    /// What was found at the last look.
-    pub(super) fn found(&self, wanted: &BesideWanted, key: AttemptKey) -> Beside {
-        let watch = self.memory.as_ref().filter(|watch| watch.key == key);
-        let memory = watch.filter(|_| wanted.memory.is_some()).map(MemoryWatch::found);
-        let asked_for = |gauge: &&GaugeFinding| wanted.gauges.iter().any(|(spec, _)| spec.name == gauge.name);
-        Beside { memory, gauges: self.gauges.iter().filter(asked_for).cloned().collect() }
-    }
-
-    /// Looks, where it is time. `cell` is the scrape interval, ms.
-    pub(super) async fn read(
-        &mut self,
-        wanted: &BesideWanted,
-        scope: &Scope,
-        key: AttemptKey,
-        pods: &[PodTarget],
-        metrics: &Metrics,
-        (cell, now): (i64, i64),
-    ) {
-        self.read_memory(wanted, scope, key, pods, metrics, (cell, now)).await;
-        self.read_gauges(wanted, scope, pods, (cell, now)).await;
-    }
-
-    async fn read_memory(
-        &mut self,
-        wanted: &BesideWanted,
-        scope: &Scope,
-        key: AttemptKey,
-        pods: &[PodTarget],
-        metrics: &Metrics,
-        (cell, now): (i64, i64),
-    ) {
-        let Some((gauge, spec)) = &wanted.memory else {
+    async fn read_memory(&mut self, wanted: &Wanted, metrics: &Metrics, now: i64) {
+        let Wanted { scope, key, pods, beside, .. } = wanted;
+        let (key, cell) = (*key, wanted.spec.cell_ms);
+        let Some((gauge, spec)) = &beside.memory else {
             self.memory = None;
             return;
         };
@@ -129,7 +152,7 @@ impl BesideReader {
         watch.asked = now;
         match watch.reader.read(scope, gauge, pods, cell, key.since, now).await {
             Ok((samples, more)) => {
-                watch.memory.feed(now, &samples, &wanted.changes);
+                watch.memory.feed(now, &samples, &beside.changes);
                 (watch.more, watch.problem) = (more, None);
             }
             Err(problem) => {
@@ -139,36 +162,28 @@ impl BesideReader {
         }
     }
 
-    async fn read_gauges(
-        &mut self,
-        wanted: &BesideWanted,
-        scope: &Scope,
-        pods: &[PodTarget],
-        (cell, now): (i64, i64),
-    ) {
-        let Some(served) = wanted.served.filter(|_| !wanted.gauges.is_empty()) else {
+    async fn read_gauges(&mut self, wanted: &Wanted, now: i64) {
+        let Wanted { scope, pods, beside, .. } = wanted;
+        let Some(served) = beside.served.filter(|_| !beside.gauges.is_empty()) else {
             self.gauges.clear();
             return;
         };
-        if (self.gauges_asked..self.gauges_asked.saturating_add(cell)).contains(&now) {
+        let fresh = |(of, at): (i64, i64)| of == served && (at..at + wanted.spec.cell_ms).contains(&now);
+        if self.asked.is_some_and(fresh) {
             return;
         }
-        self.gauges_asked = now;
-        let mut found = Vec::new();
-        for (spec, query) in &wanted.gauges {
+        let each = beside.gauges.iter().map(|(spec, query)| async {
             let values = self.source.gauge(scope, spec, query, pods, now).await;
             // What it was before the pool had traffic says nothing of the pool.
             let values = values.map(|mut points| {
                 points.retain(|point| point.at >= served);
                 points
             });
-            // Of a weight that is served since a moment ago there is no value yet.
-            if values.as_ref().is_ok_and(Vec::is_empty) && now - served <= 3 * spec.every {
-                continue;
-            }
-            found.push(spec.judge(&values, now));
-        }
-        self.gauges = found;
+            let early = values.as_ref().is_ok_and(Vec::is_empty) && now - served <= 3 * spec.every;
+            if early { spec.not_yet() } else { spec.judge(&values, now) }
+        });
+        self.gauges = join_all(each).await;
+        self.asked = Some((served, now));
     }
 }
 
@@ -190,5 +205,46 @@ fn advice(problem: &QueryProblem) -> String {
              {{name: container_memory_working_set_bytes}}"
         ),
         _ => problem.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::GaugeVerdict;
+
+    #[test]
+    fn what_was_not_looked_at_yet_is_no_good_news() {
+        let spec =
+            GaugeSpec { name: "queue".into(), min: None, max: Some(1.0), lasting: 60_000, every: 15_000 };
+        let memory = MemorySpec { tolerate: 1.0, interval: 120_000, settle: 0, alpha: 0.001 };
+        let gauge = Selector { name: "process_resident_memory_bytes".into(), matchers: vec![] };
+        let wanted = |served| BesideWanted {
+            memory: Some((gauge.clone(), memory.clone())),
+            gauges: vec![(spec.clone(), String::new())],
+            changes: vec![],
+            served,
+        };
+        let key = AttemptKey { attempt: 1, since: 0 };
+        let nothing = Looked::default().found(&wanted(Some(5)), key);
+        assert_eq!(nothing.gauges, [spec.not_yet()]);
+        assert_eq!(nothing.memory, Some(Err("not asked yet".into())));
+        assert!(
+            Looked::default().found(&wanted(None), key).gauges.is_empty(),
+            "without traffic nothing is asked"
+        );
+        let finding = MemoryFinding { leaks: false, sentence: "memory".into() };
+        let inside =
+            GaugeFinding { name: "queue".into(), verdict: GaugeVerdict::Inside, sentence: String::new() };
+        let looked = Looked {
+            key: Some(key),
+            memory: Some(Ok(finding.clone())),
+            served: Some(5),
+            gauges: vec![inside.clone()],
+        };
+        let known = looked.found(&wanted(Some(5)), key);
+        assert_eq!((known.gauges, known.memory), (vec![inside], Some(Ok(finding))));
+        let later = looked.found(&wanted(Some(9)), AttemptKey { attempt: 2, since: 0 });
+        assert_eq!((later.gauges, later.memory), (vec![spec.not_yet()], Some(Err("not asked yet".into()))));
     }
 }

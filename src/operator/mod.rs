@@ -15,6 +15,7 @@ mod restarts;
 mod run;
 mod telemetry;
 mod told;
+mod wanted;
 
 pub use give_back::{GiveBackArgs, GiveBackError, give_back};
 pub use metrics::Metrics;

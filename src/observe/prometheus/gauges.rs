@@ -109,6 +109,17 @@ impl MemoryReader {
             let query = shown(gauge.render(&scope.labels, &scope.namespace, &names));
             return Err(QueryProblem::Empty { profile: scope.profile.clone(), query, scraped: true });
         }
-        Ok((memory_samples(series, pods, &scope.labels), to < now))
+        let samples = memory_samples(series, pods, &scope.labels);
+        // One pool alone without it, as in the multiprocess mode, is an empty answer too: nothing could ever be compared.
+        let warm =
+            |pool| pods.iter().filter(move |pod| pod.pool == pool && pod.counted_from <= now - 2 * scrape);
+        for pool in [Pool::Standard, Pool::FreeThreaded].into_iter().filter(|_| to == now) {
+            let names: Vec<String> = warm(pool).map(|pod| pod.name.clone()).collect();
+            if !names.is_empty() && !samples.iter().any(|pod| pod.pool == pool) {
+                let query = shown(gauge.render(&scope.labels, &scope.namespace, &names));
+                return Err(QueryProblem::Empty { profile: scope.profile.clone(), query, scraped: true });
+            }
+        }
+        Ok((samples, to < now))
     }
 }

@@ -60,8 +60,41 @@ pub(super) fn with_refusal(
     };
     match status.conditions.iter_mut().find(|old| old.type_ == new.type_) {
         Some(old) if old.reason == new.reason && old.message == new.message => return None,
+        // It was not available before either.
+        Some(old) if old.status == new.status => {
+            *old = Condition { last_transition_time: old.last_transition_time.clone(), ..new };
+        }
         Some(old) => *old = new,
         None => status.conditions.push(new),
     }
     Some(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_a_transition_only_where_the_pool_was_available() {
+        let now = |second| jiff::Timestamp::from_second(second).unwrap_or_default();
+        let mut rollout: FreeThreadRollout = serde_json::from_value(json!({"metadata": {"name": "orders"}, "spec": {
+            "workloadRef": {"name": "orders"}, "freeThreaded": {"image": "orders:t"}, "traffic": {"podCount": {}},
+            "steps": [{"weight": 10, "hold": "1m"}],
+            "analysis": {"prometheus": "default", "preset": "fastapi-instrumentator", "errorRate": {"max": "1%"}}},
+            "status": {}}))
+        .unwrap();
+        let told = |rollout: &FreeThreadRollout, words: &str, at| {
+            let status = with_refusal(rollout, words, now(at))?;
+            Some((status.conditions[0].message.clone(), status.conditions[0].last_transition_time.0, status))
+        };
+        let (message, since, status) = told(&rollout, "no quota", 10).unwrap();
+        assert_eq!((message.as_str(), since), ("no quota", now(10)));
+        rollout.status = Some(status);
+        assert!(told(&rollout, "no quota", 20).is_none(), "it says so already");
+        let (message, since, status) = told(&rollout, "a webhook", 30).unwrap();
+        assert_eq!((message.as_str(), since), ("a webhook", now(10)), "other words, and no less available");
+        rollout.status = Some(status);
+        rollout.status.as_mut().unwrap().conditions[0].status = "True".into();
+        assert_eq!(told(&rollout, "no quota", 40).unwrap().1, now(40));
+    }
 }

@@ -12,11 +12,14 @@ pub const LABEL_ROLLOUT: &str = "freethreading.dev/rollout";
 pub const LABEL_POOL: &str = "freethreading.dev/pool";
 /// Value of [`LABEL_POOL`] on the free-threaded pool.
 pub const POOL_FREE_THREADED: &str = "free-threaded";
+/// Label on the Jobs that check an image before its pool exists, and on their pods: what is checked. These pods never carry
+/// [`LABEL_POOL`] nor any label of the workload's.
+pub const LABEL_PREFLIGHT: &str = "freethreading.dev/preflight";
 /// `app.kubernetes.io/managed-by` on everything that the operator creates.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`].
 pub const MANAGED_BY: &str = "freethread-rollout";
-/// Annotation on our Deployment: hash of the pod template that the operator rendered. See `act::pool`.
+/// Annotation on our Deployment and on preflight Jobs: hash of the pod template that the operator rendered. See `act::pool`.
 pub const ANNOTATION_TEMPLATE_HASH: &str = "freethreading.dev/template-hash";
 /// Annotation on our Deployment: why the weight is 0, written in the same request as the 0. See `observe::RollbackNote`.
 pub const ANNOTATION_ROLLBACK: &str = "freethreading.dev/rollback";

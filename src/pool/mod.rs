@@ -6,4 +6,4 @@ mod patch;
 mod render;
 mod safety;
 
-pub use render::{RenderError, Rendered, render, standard_hash};
+pub use render::{CHECK_CONTAINER, RenderError, Rendered, render, standard_hash};

@@ -16,7 +16,7 @@ use crate::api::{
 const PRE_STOP_SECONDS: i64 = 5;
 
 /// Name of the init container that refuses an image without a free-threaded interpreter.
-const CHECK_CONTAINER: &str = "freethread-check";
+pub const CHECK_CONTAINER: &str = "freethread-check";
 
 /// The check itself: standard library only, and it imports nothing that could enable the GIL.
 const CHECK_SCRIPT: &str = "import sys, sysconfig

@@ -176,12 +176,15 @@ fn allowed() -> BTreeSet<(&'static str, &'static str, &'static str)> {
         ("", "pods"),
         ("", "services"),
         ("autoscaling", "horizontalpodautoscalers"),
+        ("batch", "jobs"),
     ] {
         all.extend(read.map(|verb| (group, resource, verb)));
     }
     all.extend([
         ("freethreading.dev", "freethreadrollouts", "patch"),
         ("freethreading.dev", "freethreadrollouts/status", "patch"),
+        ("batch", "jobs", "create"),
+        ("batch", "jobs", "delete"),
         ("apps", "deployments", "create"),
         ("apps", "deployments", "patch"),
         ("apps", "deployments", "delete"),

@@ -18,6 +18,8 @@ mod crash;
 mod findings;
 #[path = "laws/pace.rs"]
 mod pace;
+#[path = "laws/preflight.rs"]
+mod preflight;
 #[path = "laws/tables.rs"]
 mod tables;
 #[path = "laws/uninstall.rs"]
@@ -29,7 +31,7 @@ use std::{collections::BTreeMap, sync::LazyLock, thread};
 
 use freethread_rollout::{
     api::{OnInconclusive, OnStandardChange, Phase},
-    decide::{Guards, Movement, PoolWanted},
+    decide::{Guards, JobWanted, Movement, PoolWanted},
 };
 
 use check::LAWS;
@@ -91,6 +93,9 @@ fn history(guards: Guards, seed: u64, explored: &mut Explored) {
     if world.random.percent(40) {
         chaos::ask_for_benefit(&mut world);
     }
+    if world.random.percent(40) {
+        chaos::ask_for_preflight(&mut world);
+    }
     for pass in 0..PASSES {
         if world.random.percent(storm) {
             chaos::strike(&mut world);
@@ -115,7 +120,9 @@ fn history(guards: Guards, seed: u64, explored: &mut Explored) {
             usize::MAX
         };
         let finished = world.act(&decision, writes);
-        let still = decision.target.movement == Movement::Stay && decision.pool == PoolWanted::Leave;
+        let still = decision.target.movement == Movement::Stay
+            && decision.pool == PoolWanted::Leave
+            && decision.job == JobWanted::Leave;
         if finished && still && decision.wake_at != Some(world.now) && seed.is_multiple_of(4) {
             let (_, again) = world.decide(guards);
             if again.status != decision.status
@@ -196,6 +203,10 @@ fn the_histories_have_seen_everything() {
         "Pending/MetricsUnavailable",
         "Pending/WaitingForPods",
         "Pending/Uninstalled",
+        "Preflight/PreflightRunning",
+        "Preflight/PreflightUnknown",
+        "Failed/PreflightFailed",
+        "Paused/PreflightUnknown",
         "Progressing/Stepping",
         "Progressing/Converging",
         "Progressing/WaitingForPods",

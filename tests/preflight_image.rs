@@ -5,9 +5,9 @@
 #![allow(clippy::needless_pass_by_value, reason = "json!() reads better in place")]
 
 use freethread_rollout::{
-    api::{FreeThreaded, Span},
+    api::{FreeThreaded, PreflightVerdict, Span},
     pool::render,
-    preflight::image::{ImageCheck, ImageFinding, ImageVerdict, MARKER, SCRIPT, render_job},
+    preflight::image::{ImageCheck, ImageFinding, MARKER, SCRIPT, render_job},
 };
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn log(name: &str) -> String {
 
 #[test]
 fn each_document_gets_its_verdict_and_sentence() {
-    use ImageVerdict::{Blocked, Passed, Unknown};
+    use PreflightVerdict::{Blocked, Passed, Unknown};
     let cases = [
         (
             "clean",
@@ -63,11 +63,11 @@ fn a_log_without_a_whole_document_is_no_pass() {
     let fake = format!("{MARKER}\n{document}\nTraceback (most recent call last)\n");
     for bad in ["", "Killed\n", MARKER, cut, &later, &fake] {
         let finding = ImageFinding::of_log(bad);
-        assert_eq!(finding.verdict, ImageVerdict::Unknown, "{bad:?}: {finding:?}");
+        assert_eq!(finding.verdict, PreflightVerdict::Unknown, "{bad:?}: {finding:?}");
     }
     // Every shorter log, down to nothing.
     for end in (0..whole.trim_end().len()).filter(|end| whole.is_char_boundary(*end)) {
-        assert_eq!(ImageFinding::of_log(&whole[..end]).verdict, ImageVerdict::Unknown, "cut at {end}");
+        assert_eq!(ImageFinding::of_log(&whole[..end]).verdict, PreflightVerdict::Unknown, "cut at {end}");
     }
 }
 
@@ -75,7 +75,7 @@ fn a_log_without_a_whole_document_is_no_pass() {
 fn a_missing_or_strange_part_is_no_pass() {
     let whole: Value = serde_json::from_str(log("clean").lines().last().unwrap()).unwrap();
     let verdict = |document: &Value| ImageFinding::of_log(&format!("{MARKER}\n{document}\n")).verdict;
-    assert_eq!(verdict(&whole), ImageVerdict::Passed);
+    assert_eq!(verdict(&whole), PreflightVerdict::Passed);
     let changes = [
         ("/python", Value::Null),
         ("/python/freeThreadedBuild", json!(false)),
@@ -92,7 +92,7 @@ fn a_missing_or_strange_part_is_no_pass() {
     for (place, value) in changes {
         let mut edited = whole.clone();
         *edited.pointer_mut(place).unwrap_or_else(|| panic!("no {place}")) = value;
-        assert_ne!(verdict(&edited), ImageVerdict::Passed, "{place}");
+        assert_ne!(verdict(&edited), PreflightVerdict::Passed, "{place}");
     }
 }
 

@@ -19,6 +19,18 @@ pub enum ActError {
     /// Our pool's objects.
     #[error(transparent)]
     Pool(Box<ActError>),
+    /// The Job that inspects the image.
+    #[error(transparent)]
+    Preflight(Box<ActError>),
+    /// What was rendered is no object of its kind.
+    #[error("{what} as rendered is none: {source}")]
+    Rendered {
+        /// What was rendered.
+        what: &'static str,
+        /// Why it is none.
+        #[source]
+        source: serde_json::Error,
+    },
     /// Anything else.
     #[error("{doing}: {source}")]
     Api {
@@ -57,9 +69,9 @@ impl ActError {
     /// itself, and nothing for writes about the rollout.
     pub fn refusal(&self) -> Option<String> {
         let error = match self {
-            Self::Pool(error) => &**error,
+            Self::Pool(error) | Self::Preflight(error) => &**error,
             Self::Lower(_) | Self::Raise(_) => self,
-            Self::Api { .. } | Self::Timeout { .. } => return None,
+            Self::Api { .. } | Self::Timeout { .. } | Self::Rendered { .. } => return None,
         };
         let (Self::Api { source, .. }
         | Self::Lower(RouteError::Api { source, .. })
@@ -79,13 +91,14 @@ impl ActError {
             Self::Lower(_) => "the weight cannot be lowered",
             Self::Raise(_) => "the weight cannot be raised",
             Self::Pool(_) => "the free-threaded pool cannot be written",
+            Self::Preflight(_) | Self::Rendered { .. } => "the preflight Job cannot be written",
             Self::Api { .. } | Self::Timeout { .. } => "the rollout cannot be written",
         }
     }
 
     /// Which kind this is.
     pub fn kind(&self) -> Kind {
-        if let Self::Pool(error) = self {
+        if let Self::Pool(error) | Self::Preflight(error) = self {
             return error.kind();
         }
         let (Self::Api { source, .. }

@@ -1,7 +1,7 @@
 //! Decision → API writes, in one fixed and crash-safe order.
 //!
 //! 1. The weight, if it falls: alone, first, unconditional.
-//! 2. The pool.
+//! 2. The Job that inspects the image, and the pool.
 //! 3. The weight, if it rises: only if nothing before it failed. Refused, it ends the pass: nothing has happened that could be told.
 //! 4. The status, with the sentence; then the events. Neither stops 1 to 3.
 //!
@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod finalizer;
 mod pool;
+mod preflight;
 mod status;
 mod written;
 
@@ -111,6 +112,9 @@ pub async fn act(
         version = status::write(client, rollout, &decision.status, written).await?;
     }
 
+    let job = preflight::apply(client, &namespace, scene, decision.job).await;
+    let job = job.map_err(|error| ActError::Preflight(Box::new(error)));
+
     let pool = match decision.pool {
         // No Deployment and no weight, but pods: nobody else would ever end them.
         PoolWanted::Leave if decision.target.pods == 0 => {
@@ -144,6 +148,7 @@ pub async fn act(
         tokio::spawn(async move { events::publish(&client, &rollout, &notes, &instance).await });
     }
     pool?;
+    job?;
     if decision.pool == PoolWanted::Remove && live.is_none() && !pool::serves(scene) {
         done.released = finalizer::release(client, rollout, version).await?;
     }

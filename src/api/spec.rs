@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Analysis, Benefit, FreeThreadRolloutStatus, Span, Step};
+use super::{Analysis, Benefit, FreeThreadRolloutStatus, Preflight, Span, Step};
 
 /// Moves one workload to free-threaded CPython: a dedicated pool beside the standard one, traffic in steps, a
 /// continuous comparison of the two, and the way back by itself.
@@ -57,6 +57,11 @@ pub struct FreeThreadRolloutSpec {
     /// The free-threaded pool: the standard pool's pod template with these changes. A change while traffic flows
     /// gives the traffic back, rebuilds the pool and starts the steps again.
     pub free_threaded: FreeThreaded,
+
+    /// What is tried in the free-threaded image before any traffic. Nothing is tried if nothing is said, beyond the pool's own check that the
+    /// build is free-threaded. An edit counts from the next time that traffic starts at 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<Preflight>,
 
     /// How traffic is shifted: exactly one router. Immutable.
     pub traffic: Traffic,

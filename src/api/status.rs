@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptStatus, BenefitStatus, Percent};
+use super::{AttemptStatus, BenefitStatus, Percent, PreflightStatus};
 
 /// Most entries of `status.history`; older ones are dropped.
 pub const HISTORY_LIMIT: usize = 20;
@@ -39,6 +39,9 @@ pub struct FreeThreadRolloutStatus {
     /// The attempt under way (or the last one). Each has its own bound on false alarms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<AttemptStatus>,
+    /// What is known of the image, where `spec.preflight` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<PreflightStatus>,
     /// The comparison of the pools.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictStatus>,
@@ -63,7 +66,7 @@ pub struct FreeThreadRolloutStatus {
     pub last_logs: Vec<LastLog>,
     /// The last changes of phase and weight, oldest first, at most 20.
     pub history: Vec<HistoryEntry>,
-    /// Standard conditions (kstatus): Ready, Reconciling, Stalled; and `PoolAvailable`, `TrafficConverged`, `MetricsAvailable`, `GilDisabled`.
+    /// Standard conditions (kstatus): Ready, Reconciling, Stalled; and `PreflightPassed` (where it is asked for), `PoolAvailable`, `TrafficConverged`, `MetricsAvailable`, `GilDisabled`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
@@ -76,6 +79,8 @@ pub enum Phase {
     /// Waits for something that has to exist first: the workload, its pods, metrics.
     #[default]
     Pending,
+    /// The free-threaded image is looked at, before any traffic.
+    Preflight,
     /// On its way up.
     Progressing,
     /// Stays where it is until a person or something outside acts.
@@ -88,7 +93,7 @@ pub enum Phase {
     RolledBack,
     /// Traffic is back on the standard pool, because the free-threaded one was shown not to be worth it. Nothing went wrong.
     NoBenefit,
-    /// The spec cannot work as it is written.
+    /// It cannot work as it is: the spec, or the image that was looked at.
     Failed,
 }
 
@@ -113,6 +118,12 @@ pub enum Reason {
     StandardNotReady,
     /// No usable metrics (yet).
     MetricsUnavailable,
+    /// The image is being inspected.
+    PreflightRunning,
+    /// Something stands against the image.
+    PreflightFailed,
+    /// What is to be known of the image cannot be told.
+    PreflightUnknown,
     /// The steps are under way.
     Stepping,
     /// A write of the weight has not been read back as applied yet.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{PodView, PoolView, StepState, StepView, View, human};
 use crate::{
-    api::{BaselineStatus, Percent, Phase, WeightStatus},
+    api::{BaselineStatus, Percent, Phase, PreflightStatus, WeightStatus},
     judge::duration,
 };
 
@@ -79,6 +79,9 @@ pub fn render(view: &View, style: Style) -> String {
             view.baseline.iter().flat_map(|known| [Some(baseline(known)), compared(known), buckets(known)]);
         lines.extend(known.flatten().map(|line| style.paint(Paint::Dim, &clean(&line))));
         section(&mut out, style, "Comparison", &lines);
+    }
+    if let Some(known) = &view.preflight {
+        section(&mut out, style, "Image", &preflight(known, style));
     }
     let history: Vec<String> = view
         .history
@@ -265,16 +268,26 @@ fn phase(phase: Phase, style: Style) -> String {
     let paint = match phase {
         Phase::Promoted | Phase::Hybrid => Paint::Good,
         Phase::RolledBack | Phase::Failed => Paint::Bad,
-        Phase::Paused | Phase::Progressing | Phase::NoBenefit => Paint::Busy,
+        Phase::Preflight | Phase::Paused | Phase::Progressing | Phase::NoBenefit => Paint::Busy,
         Phase::Pending => Paint::Dim,
     };
     style.paint(paint, &format!("{phase:?}"))
 }
 
+/// What the inspection said, then everything that stands against the image, and what is worth knowing.
+fn preflight(known: &PreflightStatus, style: Style) -> Vec<String> {
+    let word = format!("{:?}", known.verdict);
+    let first =
+        format!("preflight  {}  {}", style.paint(verdict_paint(&word), &word), clean(&known.sentence));
+    let more = known.blockers.iter().skip(1).map(|line| clean(line));
+    let hints = known.hints.iter().map(|line| style.paint(Paint::Dim, &clean(line)));
+    std::iter::once(first).chain(more).chain(hints).collect()
+}
+
 fn verdict_paint(word: &str) -> Paint {
     match word {
-        "Clear" | "Safe" | "Benefit" => Paint::Good,
-        "Breach" | "HardSignal" => Paint::Bad,
+        "Clear" | "Safe" | "Benefit" | "Passed" => Paint::Good,
+        "Breach" | "HardSignal" | "Blocked" => Paint::Bad,
         _ => Paint::Busy,
     }
 }

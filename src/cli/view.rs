@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     api::{
         BaselineStatus, BenefitStatus, FreeThreadRollout, FreeThreadRolloutStatus, Mode, Pace, Phase,
-        PoolStatus, Reason, Span, VerdictStatus, WeightStatus, pool_name,
+        PoolStatus, PreflightStatus, Reason, Span, VerdictStatus, WeightStatus, pool_name,
     },
     observe::Pod,
 };
@@ -40,6 +40,9 @@ pub struct View {
     pub pools: Vec<PoolView>,
     /// The way up.
     pub steps: Vec<StepView>,
+    /// What is known of the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<PreflightStatus>,
     /// The comparison.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictStatus>,
@@ -202,6 +205,7 @@ pub fn view(rollout: &FreeThreadRollout, standard: &[Pod], free_threaded: &[Pod]
         ],
         steps: steps(rollout, &status, now),
         verdict: status.verdict.clone().filter(|v| !v.overall.is_empty()),
+        preflight: status.preflight.clone(),
         benefit: status.benefit.clone(),
         baseline: status.attempt.as_ref().map(|a| a.baseline.clone()).unwrap_or_default(),
         history: status.history.iter().rev().take(HISTORY).map(|entry| history(entry, now)).collect(),
@@ -350,7 +354,8 @@ fn hint(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus) -> Option
     let verb = match (status.phase, status.reason) {
         (_, Reason::AwaitingApproval | Reason::AwaitingOvershootConsent | Reason::Inconclusive) => "promote",
         (_, Reason::PausedByUser | Reason::PoolDeleted | Reason::PoolContested) => "resume",
-        (Phase::RolledBack | Phase::NoBenefit, _) | (_, Reason::StandardChanged) => "retry",
+        (Phase::RolledBack | Phase::NoBenefit, _)
+        | (_, Reason::StandardChanged | Reason::PreflightFailed | Reason::PreflightUnknown) => "retry",
         _ => return None,
     };
     Some(command(rollout, verb))

@@ -4,7 +4,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use jiff::Timestamp;
 
-use super::{change, pass::Pass};
+use super::{change, pass::Pass, preflight};
 use crate::api::{CommandStatus, Phase, Reason};
 
 /// The verbs.
@@ -155,7 +155,12 @@ pub(super) fn running(pass: &mut Pass<'_>) -> ControlFlow<()> {
 /// Stays until a person says `resume` or `retry`.
 fn stuck(pass: &Pass<'_>) -> bool {
     let reasons = [Reason::StandardChanged, Reason::PoolDeleted, Reason::PoolContested];
-    pass.next.phase == Phase::Paused && reasons.contains(&pass.next.reason)
+    pass.next.phase == Phase::Paused && reasons.contains(&pass.next.reason) || inspected(pass)
+}
+
+/// Stays as it is because of what an inspection of the image said, or could not say.
+fn inspected(pass: &Pass<'_>) -> bool {
+    matches!(pass.next.reason, Reason::PreflightFailed | Reason::PreflightUnknown)
 }
 
 /// Approves what waits for approval, or ends the hold. Never instead of evidence.
@@ -164,7 +169,8 @@ fn promote(pass: &mut Pass<'_>) {
     let (phase, reason) = (pass.next.phase, pass.next.reason);
     let paused =
         if pass.next.paused_since.is_some() { "; still paused by a person until resume" } else { "" };
-    let nothing = stuck(pass) || pass.base_phase() != Phase::Progressing || phase == Phase::Pending;
+    let early = matches!(phase, Phase::Pending | Phase::Preflight);
+    let nothing = stuck(pass) || pass.base_phase() != Phase::Progressing || early;
     let Some(attempt) = pass.next.attempt.as_mut() else { return };
     let result = if reason == Reason::AwaitingOvershootConsent {
         attempt.overshoot_approved = true;
@@ -185,7 +191,7 @@ fn promote(pass: &mut Pass<'_>) {
 
 fn resume(pass: &mut Pass<'_>) {
     let by_person = pass.next.paused_since.take().is_some();
-    let ours = stuck(pass) && pass.next.reason != Reason::StandardChanged;
+    let ours = stuck(pass) && pass.next.reason != Reason::StandardChanged && !inspected(pass);
     if ours {
         pass.next.drift = None;
         pass.next.phase = Phase::Progressing;
@@ -207,6 +213,9 @@ fn retry(pass: &mut Pass<'_>) -> ControlFlow<()> {
         return Continue(());
     }
     if change::given_back(pass) {
+        if inspected(pass) {
+            preflight::again(pass);
+        }
         acknowledge_retry(pass);
         change::start_again(pass, Reason::Stepping, "a person said retry");
         return Break(());

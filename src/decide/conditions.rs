@@ -3,12 +3,15 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{pass::Pass, text};
+use super::{pass::Pass, preflight, text};
 use crate::{
     api::{Phase, Reason},
     judge::{Blind, FindingKind},
     observe::LogSignalKind,
 };
+
+/// The one condition that is not there where nothing is asked for.
+const PREFLIGHT: &str = "PreflightPassed";
 
 struct Said {
     kind: &'static str,
@@ -34,6 +37,11 @@ fn said(
 /// All of them, for a route that is to have `target` pods.
 pub(super) fn fill(pass: &mut Pass<'_>, target: i32) {
     let gil = gil_disabled(pass);
+    let preflight =
+        preflight::passed(pass).map(|(status, reason, message)| said(PREFLIGHT, status, reason, message));
+    if preflight.is_none() {
+        pass.next.conditions.retain(|condition| condition.type_ != PREFLIGHT);
+    }
     let all = [
         ready(pass, target),
         reconciling(pass, target),
@@ -44,7 +52,7 @@ pub(super) fn fill(pass: &mut Pass<'_>, target: i32) {
         gil,
     ];
     let (now, generation) = (Time(pass.stamp().0), pass.input.generation);
-    for said in all {
+    for said in preflight.into_iter().chain(all) {
         let new = Condition {
             last_transition_time: now.clone(),
             message: said.message,
@@ -78,7 +86,7 @@ fn ready(pass: &Pass<'_>, target: i32) -> Said {
     let there = match pass.next.phase {
         Phase::Paused | Phase::Hybrid | Phase::Promoted | Phase::NoBenefit => true,
         Phase::Progressing => converged || pass.next.reason == Reason::Observing,
-        Phase::Pending | Phase::RolledBack | Phase::Failed => false,
+        Phase::Pending | Phase::Preflight | Phase::RolledBack | Phase::Failed => false,
     };
     let leaving = pass.input.deleting || pass.input.giving_back;
     let ready = there && !leaving && !is_stalled(pass) && !moving(pass, target);

@@ -39,6 +39,8 @@ pub struct Input<'a> {
 pub struct Decision {
     /// Where the route should be. A fall is written before anything else.
     pub target: Target,
+    /// What should become of the Job that inspects the image.
+    pub job: JobWanted,
     /// What should become of the free-threaded pool's objects.
     pub pool: PoolWanted,
     /// The status to persist: phase, sentence, memory.
@@ -81,6 +83,17 @@ pub enum PoolWanted {
     /// As the spec and the standard template render them.
     Apply,
     /// Gone, once the weight is read back as 0.
+    Remove,
+}
+
+/// What should become of the Job that inspects the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum JobWanted {
+    /// As it is, or as it is not.
+    Leave,
+    /// There is one.
+    Create,
+    /// Gone, with its pod.
     Remove,
 }
 

@@ -47,6 +47,7 @@ pub(super) fn finish(mut pass: Pass<'_>) -> Decision {
         pass.wake_at.map(|at| if at <= now { now } else { at.max(now.checked_add(SHORTEST).unwrap_or(at)) });
     Decision {
         target: Target { movement, share: share(&pass, target), pods: target, note: note(&pass, movement) },
+        job: pass.job,
         pool: pass.pool,
         status: pass.next,
         events,
@@ -157,7 +158,9 @@ fn verdict(pass: &mut Pass<'_>) {
     };
     // As long as all is well the counts in the sentences grow and nothing happens: no write for that. Where all steps are done there is no
     // next one to be safe for.
-    let settled = pass.input.status.attempt.as_ref().is_some_and(|attempt| attempt.guard_since.is_some());
+    let settled = [pass.input.status, &pass.next]
+        .iter()
+        .all(|status| status.attempt.as_ref().is_some_and(|attempt| attempt.guard_since.is_some()));
     let word = |word: &str| if settled && word == "Safe" { "Clear".to_owned() } else { word.to_owned() };
     let still_clear = pass.next.verdict.as_ref().is_some_and(|before| {
         let words = |verdict: &VerdictStatus| {

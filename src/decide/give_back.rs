@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::{PoolWanted, change::given_back, pass::Pass};
+use super::{PoolWanted, change::given_back, pass::Pass, preflight};
 use crate::api::{Phase, Reason};
 
 /// Everything of ours goes; the rollout stays. `act` takes the finalizer off together with the last of it.
@@ -10,6 +10,7 @@ pub(super) fn giving_back(pass: &mut Pass<'_>) -> ControlFlow<()> {
     if !pass.input.giving_back {
         return Continue(());
     }
+    preflight::remove(pass);
     // The pool goes only when weight 0 is persisted: a crash in between leaves the same history.
     let back = given_back(pass);
     if back {

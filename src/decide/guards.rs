@@ -48,6 +48,7 @@ pub(super) struct Guard {
 /// Before the weight rises.
 pub(super) const RISE: &[Guard] = &[
     Guard { name: "rise/not-paused", check: not_paused },
+    Guard { name: "rise/preflight", check: super::preflight::guard },
     Guard { name: "rise/standard-ready", check: standard_ready },
     Guard { name: "rise/pool-built", check: pool_built },
     Guard { name: "rise/overshoot-consent", check: overshoot_consent },

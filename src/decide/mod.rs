@@ -15,6 +15,7 @@ mod guards;
 mod hash;
 mod ours;
 mod pass;
+mod preflight;
 mod reach;
 mod rules;
 mod step;
@@ -43,6 +44,7 @@ const RULES: &[Rule] = &[
     rules::suspended,
     rules::baseline,
     rules::checkpoint,
+    rules::preflight,
     rules::observing,
     rules::workload_missing,
     rules::first_attempt,

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::{Guards, Input, Note, PoolWanted, Reach, SETTLE, hash::spec_hash, reach};
+use super::{Guards, Input, JobWanted, Note, PoolWanted, Reach, SETTLE, hash::spec_hash, preflight, reach};
 use crate::{
     api::{
         AttemptStatus, FreeThreadRolloutStatus, LAST_LOGS_LIMIT, LastLog, NextStatus, Phase, Reason, Span,
@@ -25,6 +25,7 @@ pub(super) struct Pass<'a> {
     pub(super) wanted: i32,
     /// Pods that the route is to have.
     pub(super) target: i32,
+    pub(super) job: JobWanted,
     pub(super) pool: PoolWanted,
     /// Events besides the one of a changed phase or weight.
     pub(super) notes: Vec<Note>,
@@ -46,6 +47,7 @@ impl<'a> Pass<'a> {
             next,
             wanted: 0,
             target: 0,
+            job: JobWanted::Leave,
             pool: PoolWanted::Leave,
             notes: Vec::new(),
             wake_at: None,
@@ -339,14 +341,20 @@ impl<'a> Pass<'a> {
     }
 
     /// Apply our objects where they are missing or not as they should be. An existing pool with traffic is left as it is:
-    /// an upgrade of the operator alone redeploys nothing.
+    /// an upgrade of the operator alone redeploys nothing. One without traffic is built once its image is known.
     pub(super) fn want_pool(&mut self) {
         let wanted = &self.input.observation.free_threaded.wanted_hash;
+        let open = self.written() > 0 || preflight::open(self);
         let needed = match self.live() {
-            None => true,
+            None => open,
             Some(live) if live.deleting => false,
-            Some(live) => live.edited_by.is_some() || (self.written() == 0 && live.template_hash != *wanted),
+            Some(live) => {
+                live.edited_by.is_some() || (self.written() == 0 && live.template_hash != *wanted && open)
+            }
         };
+        if !open {
+            preflight::arrange(self);
+        }
         if needed {
             self.pool = PoolWanted::Apply;
         }

@@ -11,7 +11,7 @@ use super::{
     guards::Stop,
     hash::spec_hash,
     pass::{Pass, after},
-    reach, text,
+    preflight, reach, text,
 };
 use crate::{
     api::{AttemptStatus, CheckpointStatus, Mode, OnBlind, OnStandardChange, Phase, Reason},
@@ -146,7 +146,13 @@ pub(super) fn checkpoint(pass: &mut Pass<'_>) -> ControlFlow<()> {
     Continue(())
 }
 
-/// Everything but traffic: the pool is built, at 0, and what there is to read is read and judged.
+/// What the inspection of the image said is kept, whatever else is going on.
+pub(super) fn preflight(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    preflight::learn(pass);
+    Continue(())
+}
+
+/// Everything but traffic: the image is inspected, the pool is built, at 0, and what there is to read is read and judged.
 pub(super) fn observing(pass: &mut Pass<'_>) -> ControlFlow<()> {
     if pass.input.spec.mode != Mode::Observe {
         return Continue(());
@@ -166,9 +172,13 @@ pub(super) fn observing(pass: &mut Pass<'_>) -> ControlFlow<()> {
         }
     }
     let finding = pass.input.finding;
+    let waits = preflight::stop(pass);
     let message = match (pass.standard(), pass.input.spec.steps.first()) {
         _ if matches!(finding.kind, FindingKind::HardSignal | FindingKind::Breach) => {
             format!("mode Observe: would roll back: {}", finding.sentence)
+        }
+        (Some(_), _) if waits.is_some() => {
+            format!("mode Observe: would wait: {}", waits.map(|stop| stop.message).unwrap_or_default())
         }
         (Some(standard), Some(step)) => {
             let reach = reach(pass.input.observation.route.precision, step.weight);

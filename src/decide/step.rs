@@ -8,6 +8,7 @@ use super::{
     benefit,
     guards::{ADVANCE, HOLD, RISE, Stop, built, inconclusive, undecided_until},
     pass::{Pass, after},
+    preflight,
     rules::standard_pods,
     text,
 };
@@ -65,10 +66,11 @@ pub(super) fn stay(pass: &mut Pass<'_>) {
     }
 }
 
-/// The pool is wanted, has nothing, and is not what it should be. One that somebody edited is put back, and that has no deadline.
+/// The pool is wanted, has nothing, and is not what it should be. One that somebody edited is put back, and that has no deadline; the
+/// inspection of the image has its own.
 fn unbuilt(pass: &Pass<'_>) -> bool {
     let edited = pass.live().is_some_and(|live| live.edited_by.is_some());
-    pass.written() == 0 && pass.reach().pods > 0 && !edited && !built(pass)
+    pass.written() == 0 && pass.reach().pods > 0 && !edited && !built(pass) && preflight::open(pass)
 }
 
 /// Whatever took the weight to 0, from there the way up is the whole way.
@@ -224,7 +226,7 @@ fn wait(pass: &mut Pass<'_>, stop: Stop) {
         Phase::Progressing if awaiting(pass) => Phase::Paused,
         base => base,
     });
-    if phase == Phase::Pending {
+    if matches!(phase, Phase::Pending | Phase::Preflight | Phase::Failed) {
         pass.wanted = 0;
     }
     pass.say(phase, stop.reason, stop.message);

@@ -238,6 +238,7 @@ mod tests {
             exits: vec![],
             trouble: None,
             crash_loop: false,
+            image_id: None,
         }
     }
 
@@ -255,6 +256,7 @@ mod tests {
             autoscaler_counts_ours: None,
         };
         Observation {
+            preflight: None,
             standard: Some(standard),
             free_threaded: FreeThreadedPool {
                 name: "orders-ft".into(),

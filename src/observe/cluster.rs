@@ -7,18 +7,20 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use serde_json::Value;
 
 use super::{
     FreeThreadedPool, LivePool, LogSignal, LogTail, Observation, Obstacle, Pod, Precision, RouteState,
     StandardPool, Stores,
     obstacles::{managed_by_other, taken},
     pods::{pod, text},
+    preflight::preflight,
     stores::{owner, selects},
 };
 use crate::{
     api::{
-        ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_POOL, LABEL_ROLLOUT,
-        MANAGER_POOL, MANAGER_ROUTE, POOL_FREE_THREADED,
+        ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_POOL, LABEL_PREFLIGHT,
+        LABEL_ROLLOUT, MANAGER_POOL, MANAGER_ROUTE, POOL_FREE_THREADED,
     },
     pool::{Rendered, render, standard_hash},
 };
@@ -34,6 +36,8 @@ pub struct Scene {
     pub observation: Observation,
     /// The pool as it should be; `None` where it cannot be rendered.
     pub rendered: Option<Rendered>,
+    /// The Job that inspects the image, as it should be; `None` where none is to be.
+    pub job: Option<Value>,
     /// Our pods for the log watch: name, uid, restarts.
     pub our_pods: Vec<(String, String, i32)>,
     /// Who owns what of our Deployment, as the API server keeps it.
@@ -83,10 +87,19 @@ pub fn observe(
         wanted_hash: rendered.as_ref().map(|r| r.hash.clone()).unwrap_or_default(),
         pods,
     };
-    let observation =
-        Observation { standard, free_threaded, route, log_signals, log_tails, obstacles, scrape_interval_ms };
+    let (preflight, job) = preflight(rollout, rendered.as_ref(), stores);
+    let observation = Observation {
+        standard,
+        free_threaded,
+        preflight,
+        route,
+        log_signals,
+        log_tails,
+        obstacles,
+        scrape_interval_ms,
+    };
     let live_owners = live.map(|d| d.managed_fields().to_vec()).unwrap_or_default();
-    Scene { observation, rendered, our_pods, live_owners }
+    Scene { observation, rendered, job, our_pods, live_owners }
 }
 
 /// The Services that select the standard pool's pods.
@@ -118,6 +131,7 @@ fn standard_pool(
     let theirs = |p: &k8s_openapi::api::core::v1::Pod| {
         p.namespace() == workload.namespace()
             && !p.labels().contains_key(LABEL_POOL)
+            && !p.labels().contains_key(LABEL_PREFLIGHT)
             && selects(&selector, p.labels())
     };
     let mut pods: Vec<Pod> = stores.pods.state_filter(theirs).iter().map(|p| pod(p, container)).collect();

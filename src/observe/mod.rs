@@ -5,6 +5,7 @@ pub mod logs;
 mod observation;
 mod obstacles;
 mod pods;
+mod preflight;
 pub mod presets;
 pub mod profiles;
 pub mod prometheus;

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::preflight::image::ImageFinding;
+
 /// Everything that one pass of a rollout goes by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
@@ -10,6 +12,9 @@ pub struct Observation {
     pub standard: Option<StandardPool>,
     /// The free-threaded pool.
     pub free_threaded: FreeThreadedPool,
+    /// The inspection of the image; `None` where there is none and none is to be.
+    #[serde(default)]
+    pub preflight: Option<PreflightSeen>,
     /// The route as read back.
     pub route: RouteState,
     /// What only pods' logs show, since the attempt began; bounded.
@@ -116,6 +121,9 @@ pub struct Pod {
     pub trouble: Option<String>,
     /// A container waits in `CrashLoopBackOff`.
     pub crash_loop: bool,
+    /// What its (Python) container runs, as the node names it.
+    #[serde(default)]
+    pub image_id: Option<String>,
 }
 
 /// How a container ended.
@@ -167,6 +175,40 @@ pub struct LogTail {
     pub pod: String,
     /// Its last lines, oldest first.
     pub lines: Vec<String>,
+}
+
+/// The inspection of the image, as it should be and as it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PreflightSeen {
+    /// Fingerprint of the Job as the current spec and standard template render it; empty where none is to be.
+    pub wanted: String,
+    /// The Job's name.
+    pub name: String,
+    /// What exists in the cluster; `None` when there is no Job.
+    pub job: Option<LiveJob>,
+}
+
+/// A Job of ours as it is in the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LiveJob {
+    /// Its uid.
+    pub uid: String,
+    /// Fingerprint that the operator recorded on it.
+    pub of: String,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// When Kubernetes started it.
+    pub started: Option<Timestamp>,
+    /// It has ended, and this is why, as far as Kubernetes says so.
+    pub ended: Option<String>,
+    /// Its pod, once there is one.
+    pub pod: Option<String>,
+    /// Why the pod does not run, in Kubernetes' words.
+    pub trouble: Option<String>,
+    /// What the pod's container runs, as the node names it.
+    pub image_id: Option<String>,
+    /// What the pod's log says, once it has ended and the log is read.
+    pub finding: Option<ImageFinding>,
 }
 
 /// The route as read back.

@@ -30,6 +30,7 @@ pub fn pod(pod: &KubePod, container: &str) -> Pod {
         restarts: containers.iter().map(|c| c.restart_count).sum(),
         exits: containers.iter().filter_map(exit).collect(),
         trouble: trouble(pod, condition("PodScheduled")),
+        image_id: python.map(|c| c.image_id.clone()).filter(|id| !id.is_empty()),
         crash_loop: containers
             .iter()
             .any(|c| waiting(c).is_some_and(|(reason, _)| reason == "CrashLoopBackOff")),

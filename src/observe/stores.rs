@@ -12,6 +12,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
+        batch::v1::Job,
         core::v1::{Pod, Service},
     },
     apimachinery::pkg::apis::meta::v1::LabelSelector,
@@ -28,7 +29,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use crate::api::{FreeThreadRollout, LABEL_POOL, LABEL_ROLLOUT};
+use crate::api::{FreeThreadRollout, LABEL_POOL, LABEL_PREFLIGHT, LABEL_ROLLOUT};
 
 /// Caches of everything that a pass reads.
 #[derive(Clone)]
@@ -43,6 +44,8 @@ pub struct Stores {
     pub services: Store<Service>,
     /// All autoscalers.
     pub autoscalers: Store<HorizontalPodAutoscaler>,
+    /// Our Jobs, by their label, reduced.
+    pub jobs: Store<Job>,
 }
 
 /// Where the operator looks.
@@ -117,13 +120,15 @@ pub fn start_watches(
     let (pods, pods_writer) = reflector::store::<Pod>();
     let (services, services_writer) = reflector::store::<Service>();
     let (autoscalers, autoscalers_writer) = reflector::store::<HorizontalPodAutoscaler>();
-    let stores = Stores { rollouts, deployments, pods, services, autoscalers };
+    let (jobs, jobs_writer) = reflector::store::<Job>();
+    let stores = Stores { rollouts, deployments, pods, services, autoscalers, jobs };
     let all = vec![
         keep(scope.api(client.clone()), rollouts_writer, prune_rollout, rivals, &stores, pokes),
         keep(scope.api(client.clone()), deployments_writer, prune_deployment, of_deployment, &stores, pokes),
         keep(scope.api(client.clone()), pods_writer, prune_pod, of_pod, &stores, pokes),
         keep(scope.api(client.clone()), services_writer, prune_rest, of_namespace, &stores, pokes),
         keep(scope.api(client.clone()), autoscalers_writer, prune_rest, of_namespace, &stores, pokes),
+        keep_some(scope.api(client.clone()), LABEL_PREFLIGHT, jobs_writer, prune_job, of_job, &stores, pokes),
     ];
     (stores, all)
 }
@@ -137,6 +142,7 @@ impl Stores {
         let _ = self.pods.wait_until_ready().await;
         let _ = self.services.wait_until_ready().await;
         let _ = self.autoscalers.wait_until_ready().await;
+        let _ = self.jobs.wait_until_ready().await;
     }
 }
 
@@ -153,8 +159,24 @@ fn keep<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
+    keep_some(api, "", writer, prune, affected, stores, pokes)
+}
+
+/// Those that a label selector finds; an empty one finds all.
+fn keep_some<K>(
+    api: Api<K>,
+    labels: &str,
+    writer: reflector::store::Writer<K>,
+    prune: fn(&mut K),
+    affected: fn(&K, &Stores) -> Affected,
+    stores: &Stores,
+    pokes: &Pokes,
+) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
     let (stores, pokes) = (stores.clone(), pokes.clone());
-    let events = watcher(api, watcher::Config::default())
+    let events = watcher(api, watcher::Config::default().labels(labels))
         .default_backoff()
         .modify(prune)
         .reflect(writer)
@@ -196,6 +218,11 @@ fn prune_pod(pod: &mut Pod) {
     }
 }
 
+fn prune_job(job: &mut Job) {
+    job.metadata.managed_fields = None;
+    job.spec = None;
+}
+
 fn prune_rest<K: Resource>(object: &mut K) {
     object.meta_mut().managed_fields = None;
     object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
@@ -232,7 +259,7 @@ fn of_deployment(deployment: &Deployment, stores: &Stores) -> Affected {
 
 fn of_pod(pod: &Pod, stores: &Stores) -> Affected {
     let namespace = pod.namespace().unwrap_or_default();
-    if pod.labels().contains_key(LABEL_POOL) {
+    if pod.labels().contains_key(LABEL_POOL) || pod.labels().contains_key(LABEL_PREFLIGHT) {
         return pod.labels().get(LABEL_ROLLOUT).map(|name| (namespace, name.clone())).into_iter().collect();
     }
     in_namespace(stores, &namespace)
@@ -244,6 +271,11 @@ fn of_pod(pod: &Pod, stores: &Stores) -> Affected {
         })
         .map(|r| key(&r))
         .collect()
+}
+
+fn of_job(job: &Job, _: &Stores) -> Affected {
+    let namespace = job.namespace().unwrap_or_default();
+    job.labels().get(LABEL_ROLLOUT).map(|name| (namespace, name.clone())).into_iter().collect()
 }
 
 fn of_namespace<K: Resource>(object: &K, stores: &Stores) -> Affected {

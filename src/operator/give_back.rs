@@ -25,6 +25,7 @@ use super::{
     Metrics, Place, RunError,
     backoff::Backoff,
     evidence::Evidence,
+    inspections::Inspections,
     place::{RETRY, client, hand_over},
     reconcile::{Context, attempt_over, failed, reconcile},
 };
@@ -173,6 +174,7 @@ async fn give_all_back(client: &Client, scope: &WatchScope, stores: &Stores, pok
         client: client.clone(),
         stores: stores.clone(),
         evidence: Evidence::new(client, source, pokes.clone(), metrics.clone()),
+        inspections: Inspections::new(client, pokes.clone()),
         metrics,
         backoff: Backoff::default(),
         written: Written::default(),

@@ -122,8 +122,9 @@ impl Metrics {
 }
 
 fn gauges(text: &mut String, all: &[Arc<FreeThreadRollout>]) {
-    const PHASES: [Phase; 8] = [
+    const PHASES: [Phase; 9] = [
         Phase::Pending,
+        Phase::Preflight,
         Phase::Progressing,
         Phase::Paused,
         Phase::Promoted,

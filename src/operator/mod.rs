@@ -7,6 +7,7 @@ mod evidence;
 mod give_back;
 mod health;
 mod history;
+mod inspections;
 mod keep;
 mod metrics;
 mod place;

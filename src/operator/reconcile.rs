@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use kube::{Client, ResourceExt, runtime::controller::Action};
 
-use super::{Metrics, backoff::Backoff, evidence::Evidence, metrics::found};
+use super::{Metrics, backoff::Backoff, evidence::Evidence, inspections::Inspections, metrics::found};
 use crate::{
     act::{self, ActError, Actor, Written, act},
     api::{ANNOTATION_COMMAND, FINALIZER, FreeThreadRollout, FreeThreadRolloutStatus, Phase},
@@ -18,6 +18,7 @@ pub(super) struct Context {
     pub(super) client: Client,
     pub(super) stores: Stores,
     pub(super) evidence: Evidence,
+    pub(super) inspections: Inspections,
     pub(super) metrics: Metrics,
     pub(super) backoff: Backoff,
     pub(super) written: Written,
@@ -50,6 +51,7 @@ pub(super) async fn reconcile(
     let mut scene =
         observe(&rollout, &context.stores, evidence.logs(&rollout), evidence.scrape_interval_ms(&rollout));
     scene.observation.obstacles.extend(evidence.obstacle(&rollout));
+    context.inspections.fill(&rollout, &mut scene);
     // Nothing is created before the finalizer is on. Where somebody took it off while there is weight it comes after the pass: nothing
     // may come before a weight that falls.
     let weightless = scene.observation.route.written.unwrap_or_default() == 0;
@@ -110,6 +112,7 @@ pub(super) async fn sweep(context: &Context) {
         context.backoff.keep(&uids);
         context.written.keep(&uids);
         context.evidence.keep(&uids);
+        context.inspections.keep(&uids);
     }
 }
 

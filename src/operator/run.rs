@@ -18,6 +18,7 @@ use super::{
     backoff::Backoff,
     evidence::Evidence,
     health::{Health, serve},
+    inspections::Inspections,
     place::{client, hand_over},
     reconcile::{Context, failed, reconcile, sweep},
 };
@@ -111,6 +112,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
                 pokes.clone(),
                 metrics.clone(),
             ),
+            inspections: Inspections::new(&client, pokes.clone()),
             metrics: metrics.clone(),
             backoff: Backoff::default(),
             written: Written::default(),

@@ -14,7 +14,7 @@ use super::{
 
 #[tokio::test(start_paused = true)]
 async fn carries_the_version_that_it_was_decided_on() {
-    let (world, pass) = World::rising().await;
+    let (world, pass) = Box::pin(World::rising()).await;
     let version = world.server.pool().unwrap()["metadata"]["resourceVersion"].clone();
     assert!(version.is_string());
     assert!(world.act(&pass).await.unwrap().weight);
@@ -34,7 +34,7 @@ async fn carries_the_version_that_it_was_decided_on() {
 #[tokio::test(start_paused = true)]
 async fn is_tried_once_and_again_only_in_a_new_pass() {
     for fault in PASSING.into_iter().chain([Fault::Ignored, Fault::Code(403), Fault::Code(422)]) {
-        let (mut world, pass) = World::rising().await;
+        let (mut world, pass) = Box::pin(World::rising()).await;
         world.server.fail(Call::Raise, fault, 1);
         let error = world.act(&pass).await.unwrap_err();
         assert!(matches!(error, ActError::Raise(_)) && !error.urgent(), "{fault:?}: {error}");
@@ -63,13 +63,13 @@ async fn is_tried_once_and_again_only_in_a_new_pass() {
 
 #[tokio::test(start_paused = true)]
 async fn loses_against_whoever_wrote_the_pool_meanwhile() {
-    let (world, pass) = World::rising().await;
+    let (world, pass) = Box::pin(World::rising()).await;
     world.server.edit_pool(|pool| pool["metadata"]["labels"]["team"] = json!("shop"));
     let error = world.act(&pass).await.unwrap_err();
     assert!(matches!(error, ActError::Raise(_)) && error.kind() == Kind::Conflict, "{error}");
     assert_eq!(world.server.written(), Some(0));
     // Another one of the same name is not raised either.
-    let (world, pass) = World::rising().await;
+    let (world, pass) = Box::pin(World::rising()).await;
     world.server.edit_pool(|pool| pool["metadata"]["uid"] = json!("another"));
     assert_eq!(world.act(&pass).await.unwrap_err().kind(), Kind::Conflict);
     assert_eq!(world.server.written(), Some(0));
@@ -107,7 +107,7 @@ async fn never_follows_a_write_of_the_pool_in_the_same_pass() {
     let refused = PASSING.into_iter().chain([Fault::Code(403), Fault::Code(422)]).map(Some);
     for fault in refused.chain([None]) {
         for call in [Call::PutBack, Call::Apply] {
-            let (world, mut pass) = World::rising().await;
+            let (world, mut pass) = Box::pin(World::rising()).await;
             pass.decision.pool = PoolWanted::Apply;
             pass.scene.observation.free_threaded.live.as_mut().unwrap().template_hash = "another".into();
             if let Some(fault) = fault {

@@ -189,6 +189,7 @@ impl World {
             pods: store(theirs.chain(ours)),
             services: store([service]),
             autoscalers: store([]),
+            jobs: store([]),
         }
     }
 }

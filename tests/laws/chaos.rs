@@ -3,7 +3,7 @@
 use freethread_rollout::{
     api::{
         BenefitOutcome, FreeThreadRolloutSpec, Mode, OnBlind, OnInconclusive, OnNone, OnStandardChange,
-        Reason, Span,
+        PreflightVerdict, Reason, Span,
     },
     judge::{Blind, Finding, FindingKind},
     observe::Obstacle,
@@ -25,7 +25,7 @@ pub(crate) fn strike(world: &mut World) {
     if world.random.percent(55) {
         return;
     }
-    match world.random.below(22) {
+    match world.random.below(25) {
         0..=5 => command(world),
         6 | 7 => edit(world),
         8..=12 => standard(world),
@@ -49,6 +49,7 @@ pub(crate) fn strike(world: &mut World) {
                 *at = at.map(|_| ready + SignedDuration::from_secs(20));
             }
         }
+        22..=24 => image(world),
         21 if world.random.percent(5) => {
             if world.random.percent(50) {
                 world.deleting = true;
@@ -157,6 +158,27 @@ pub(crate) fn ask_for_benefit(world: &mut World) {
     world.spec.benefit = if world.random.percent(90) { Some(asked) } else { None };
 }
 
+/// Or for another one, or none.
+pub(crate) fn ask_for_preflight(world: &mut World) {
+    let (policy, module) =
+        (world.random.pick(&["Require", "Require", "Warn", "Skip"]), world.random.pick(&["app", "main"]));
+    let asked = serde_json::json!({"inspect": policy, "import": [module]});
+    let asked = serde_json::from_value(asked).unwrap();
+    world.spec.preflight = if world.random.percent(90) { Some(asked) } else { None };
+}
+
+/// What the image is: what inspections say, and its digest.
+fn image(world: &mut World) {
+    use PreflightVerdict::{Blocked, Passed, Unknown};
+    world.image = world.random.pick(&[Passed, Passed, Passed, Blocked, Unknown]);
+    if world.random.percent(60) {
+        world.image_id = world.random.pick(&["orders@sha256:a", "orders@sha256:b"]).into();
+    }
+    if world.random.percent(10) {
+        world.job = None;
+    }
+}
+
 /// Steps that end when the evidence suffices.
 pub(crate) fn pace_by_evidence(spec: &mut FreeThreadRolloutSpec) {
     for step in &mut spec.steps {
@@ -170,6 +192,9 @@ fn spec(world: &mut World) {
     world.generation += 1;
     if world.random.percent(10) {
         return ask_for_benefit(world);
+    }
+    if world.random.percent(10) {
+        return ask_for_preflight(world);
     }
     let random = &mut world.random;
     let spec = &mut world.spec;

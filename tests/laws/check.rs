@@ -3,7 +3,7 @@
 use freethread_rollout::{
     api::{
         AttemptStatus, BenefitOutcome, FreeThreadRolloutStatus, Mode, OnBlind, OnInconclusive, OnNone, Pace,
-        Phase, Reason, Span,
+        Phase, PreflightPolicy, PreflightVerdict, Reason, Span,
     },
     decide::{Decision, Movement, PoolWanted, reach},
     judge::{Blind, FindingKind},
@@ -178,6 +178,22 @@ fn law3(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     Ok(())
 }
 
+/// From zero only on an image that was looked at; and never further where pods run another one than that.
+fn looked_at(world: &World, decision: &Decision) -> Result<(), String> {
+    let asked = world.spec.preflight.as_ref().filter(|asked| asked.inspect != PreflightPolicy::Skip);
+    let Some(asked) = asked else { return Ok(()) };
+    let known = decision.status.preflight.as_ref();
+    if world.written() == 0 {
+        let known = known.filter(|known| known.of == world.inspection() && !known.again);
+        let known = known.ok_or("rises on an image that was not looked at")?;
+        let passed = known.verdict == PreflightVerdict::Passed || asked.inspect == PreflightPolicy::Warn;
+        return demand(passed, "rises on an image that did not pass");
+    }
+    let id = known.and_then(|known| known.image_id.clone());
+    let same = id.is_none_or(|id| world.pods.iter().all(|(pod, _)| pod.image_id.as_ref() == Some(&id)));
+    demand(same, "rises on pods of another image than was looked at")
+}
+
 fn young(world: &World) -> bool {
     let warm_up = world.spec.free_threaded.warm_up;
     world.pods.iter().any(|(pod, _)| pod.ready_since.is_some_and(|ready| after(ready, warm_up) > world.now))
@@ -201,6 +217,7 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
             written > 0 || live.template_hash == seen.free_threaded.wanted_hash,
             "rises on another template",
         )?;
+        looked_at(world, decision)?;
         demand(next.paused_since.is_none(), "rises while paused")?;
         let known = next.attempt.as_ref().is_some_and(|attempt| !attempt.baseline.is_empty());
         demand(known, "rises before it is known what the standard pool's counts are like")?;

@@ -1,13 +1,14 @@
 //! A small world: what a decision does to a cluster, without one. Only the persisted status and the cluster survive a crash.
 
 use freethread_rollout::{
-    api::{FreeThreadRolloutSpec, FreeThreadRolloutStatus},
-    decide::{Decision, Guards, Input, Movement, PoolWanted, decide_with},
+    api::{FreeThreadRolloutSpec, FreeThreadRolloutStatus, PreflightPolicy, PreflightVerdict, hash},
+    decide::{Decision, Guards, Input, JobWanted, Movement, PoolWanted, decide_with},
     judge::Finding,
     observe::{
-        FreeThreadedPool, LivePool, LogTail, Observation, Obstacle, Pod, Precision, RollbackNote, RouteState,
-        StandardPool,
+        FreeThreadedPool, LiveJob, LivePool, LogTail, Observation, Obstacle, Pod, Precision, PreflightSeen,
+        RollbackNote, RouteState, StandardPool,
     },
+    preflight::image::ImageFinding,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -75,6 +76,12 @@ pub(crate) struct World {
     pub(crate) refuse_rise: bool,
     /// The API server refuses our Deployment, in these words.
     pub(crate) refuse_pool: Option<String>,
+    /// The Job that inspects the image, and when it ends with which verdict.
+    pub(crate) job: Option<(LiveJob, Timestamp)>,
+    /// What the inspections will say.
+    pub(crate) image: PreflightVerdict,
+    /// What our pods run, as the node names it.
+    pub(crate) image_id: String,
     names: u64,
 }
 
@@ -114,6 +121,9 @@ impl World {
             ready_after: None,
             refuse_rise: false,
             refuse_pool: None,
+            job: None,
+            image: PreflightVerdict::Passed,
+            image_id: "orders@sha256:a".into(),
             names: 0,
         }
     }
@@ -125,6 +135,14 @@ impl World {
     pub(crate) fn wanted_hash(&self) -> String {
         let standard = self.standard.as_ref().map_or("-", |standard| &standard.hash);
         format!("{standard}/{}", freethread_rollout::api::hash(&self.spec.free_threaded))
+    }
+
+    /// Fingerprint of the inspection that is asked for; empty where none is.
+    pub(crate) fn inspection(&self) -> String {
+        let asked = self.spec.preflight.as_ref().filter(|asked| asked.inspect != PreflightPolicy::Skip);
+        let words =
+            asked.filter(|_| self.standard.is_some()).map(|asked| (self.wanted_hash(), &asked.import));
+        words.map(|words| hash(&words)).unwrap_or_default()
     }
 
     pub(crate) fn observe(&self) -> Observation {
@@ -170,6 +188,11 @@ impl World {
                 pods,
                 trouble: self.refuse_pool.clone(),
             },
+            preflight: Some(PreflightSeen {
+                wanted: self.inspection(),
+                name: "orders-preflight".into(),
+                job: self.job.as_ref().map(|(job, _)| job.clone()),
+            }),
             log_signals: vec![],
             log_tails: self.tails.clone(),
             obstacles: self.obstacles.clone(),
@@ -215,6 +238,24 @@ impl World {
             if let (Some(live), Some(note)) = (self.live.as_mut(), &target.note) {
                 live.rollback = Some(note.clone());
             }
+        }
+        match decision.job {
+            JobWanted::Create if self.job.is_none() => {
+                if !write() {
+                    return false;
+                }
+                self.names += 1;
+                let ends = self.now + SignedDuration::from_secs(5);
+                let (uid, of) = (format!("job-{}", self.names), self.inspection());
+                self.job = Some((LiveJob { uid, of, started: Some(self.now), ..LiveJob::default() }, ends));
+            }
+            JobWanted::Remove => {
+                if !write() {
+                    return false;
+                }
+                self.job = None;
+            }
+            JobWanted::Create | JobWanted::Leave => {}
         }
         match decision.pool {
             PoolWanted::Leave => {}
@@ -283,6 +324,7 @@ impl World {
             };
             let ready = delay.map(|delay| created + SignedDuration::from_millis(delay));
             let mut pod = pod(format!("orders-ft-{}", self.names), created, None);
+            pod.image_id = Some(self.image_id.clone());
             pod.trouble = ready.is_none().then(|| "ImagePullBackOff: not found".into());
             self.pods.push((pod, ready));
         }
@@ -306,6 +348,16 @@ impl World {
             if pod.ready_since.is_none() && ready.is_some_and(|ready| ready <= self.now) {
                 pod.ready_since = *ready;
             }
+        }
+        if let Some((job, _)) = self.job.as_mut().filter(|(_, ends)| *ends <= self.now) {
+            job.ended = Some("Complete".into());
+            job.image_id = Some(self.image_id.clone());
+            job.finding.get_or_insert(ImageFinding {
+                verdict: self.image,
+                sentence: format!("the image: {:?}", self.image),
+                blockers: vec![],
+                hints: vec![],
+            });
         }
         // A Deployment that is being deleted and has no pods is gone.
         if self.live.as_ref().is_some_and(|live| live.deleting && live.replicas == 0) {
@@ -334,5 +386,6 @@ fn pod(name: String, created: Timestamp, ready_since: Option<Timestamp>) -> Pod 
         exits: vec![],
         trouble: None,
         crash_loop: false,
+        image_id: None,
     }
 }

@@ -69,6 +69,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# Jobs that look at an image before its pool is built.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [list, watch, create, delete]
 # A GIL that came back, a dead worker: only the log shows it.
 - apiGroups: [""]
   resources: [pods/log]

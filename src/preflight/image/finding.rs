@@ -1,28 +1,18 @@
 //! From the inspection's facts to one word and its sentence.
 
-use super::document::{Document, Offender, Part};
+use serde::{Deserialize, Serialize};
 
-/// Most blockers that are kept by name.
-const BLOCKERS_LIMIT: usize = 20;
+use super::document::{Document, Offender, Part};
+use crate::api::{PREFLIGHT_LINES_LIMIT, PreflightVerdict};
+
 /// Most characters of a stranger's words in one sentence.
 const WORDS: usize = 200;
 
-/// May the image get traffic?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImageVerdict {
-    /// All that was asked for ran, and the GIL stayed off.
-    Passed,
-    /// Something stands against it, by name.
-    Blocked,
-    /// It cannot be told, which is no pass.
-    Unknown,
-}
-
 /// What the inspection found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageFinding {
     /// In one word.
-    pub verdict: ImageVerdict,
+    pub verdict: PreflightVerdict,
     /// In one sentence.
     pub sentence: String,
     /// What stands against it, each in one sentence; at most 20.
@@ -45,10 +35,10 @@ impl ImageFinding {
         let hints = hints(document);
         let mut blockers = blockers(document);
         let more = blockers.len().saturating_sub(1);
-        blockers.truncate(BLOCKERS_LIMIT);
+        blockers.truncate(PREFLIGHT_LINES_LIMIT);
         if let Some(first) = blockers.first() {
             let sentence = if more > 0 { format!("{first}, and {more} more") } else { first.clone() };
-            return Self { verdict: ImageVerdict::Blocked, sentence, blockers, hints };
+            return Self { verdict: PreflightVerdict::Blocked, sentence, blockers, hints };
         }
         match (unknown(document), &document.python) {
             (Some(why), _) => Self::unknown(why, hints),
@@ -56,13 +46,14 @@ impl ImageFinding {
             (None, Some(python)) => {
                 let what = ran(document);
                 let sentence = format!("{} {}, free-threaded: {what}", python.implementation, python.version);
-                Self { verdict: ImageVerdict::Passed, sentence, blockers, hints }
+                Self { verdict: PreflightVerdict::Passed, sentence, blockers, hints }
             }
         }
     }
 
-    fn unknown(sentence: String, hints: Vec<String>) -> Self {
-        Self { verdict: ImageVerdict::Unknown, sentence, blockers: Vec::new(), hints }
+    /// It cannot be told, and this is why.
+    pub fn unknown(sentence: String, hints: Vec<String>) -> Self {
+        Self { verdict: PreflightVerdict::Unknown, sentence, blockers: Vec::new(), hints }
     }
 }
 

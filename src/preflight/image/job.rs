@@ -10,8 +10,10 @@ use crate::{
     pool::{CHECK_CONTAINER, Rendered},
 };
 
+/// Name of the container that inspects.
+pub const CONTAINER: &str = "inspection";
 /// What of a container says how it runs; the rest (probes, ports, hooks, its command) is about serving.
-const CONTAINER: &[&str] = &[
+const TAKEN_OVER: &[&str] = &[
     "image",
     "imagePullPolicy",
     "env",
@@ -116,12 +118,13 @@ fn container(theirs: Option<&Value>, check: &ImageCheck) -> Value {
         "imports": check.imports,
         "warmup": check.warmup,
         "workloadCommand": workload,
-        "timeouts": {"total": check.timeout.millis() / 1000},
+        // It ends by itself and says how far it came, before Kubernetes ends it and takes its log away.
+        "timeouts": {"total": (check.timeout.millis() * 4 / 5 / 1000).max(1)},
     });
     let mut ours = Map::new();
-    ours.insert("name".into(), json!("inspection"));
+    ours.insert("name".into(), json!(CONTAINER));
     ours.insert("command".into(), json!([check.python, "-I", "-c", SCRIPT, options.to_string()]));
-    for field in CONTAINER {
+    for field in TAKEN_OVER {
         if let Some(value) = theirs.and_then(|c| c.get(*field)) {
             ours.insert((*field).into(), value.clone());
         }

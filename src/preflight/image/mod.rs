@@ -12,6 +12,6 @@ mod job;
 mod script;
 
 pub use document::{Document, DocumentError, FORMAT, MARKER};
-pub use finding::{ImageFinding, ImageVerdict};
-pub use job::{ImageCheck, job_name, render_job};
+pub use finding::ImageFinding;
+pub use job::{CONTAINER, ImageCheck, job_name, render_job};
 pub use script::SCRIPT;

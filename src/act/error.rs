@@ -22,8 +22,8 @@ pub enum ActError {
     /// The Job that inspects the image.
     #[error(transparent)]
     Preflight(Box<ActError>),
-    /// What was rendered is no object of its kind.
-    #[error("{what} as rendered is none: {source}")]
+    /// What was rendered is no object of its kind: a patch in the spec put something there that does not belong.
+    #[error("{what} as rendered from spec.freeThreaded is none: {source}")]
     Rendered {
         /// What was rendered.
         what: &'static str,
@@ -65,7 +65,7 @@ impl ActError {
         matches!(self, Self::Lower(_))
     }
 
-    /// What the API server has against what we do with our pool, in its words: a quota, an admission policy. Nothing for what may pass by
+    /// What stands against our pool or its inspection: the API server's words (a quota, an admission policy), or what is wrong with the object. Nothing for what may pass by
     /// itself, and nothing for writes about the rollout.
     pub fn refusal(&self) -> Option<String> {
         let error = match self {
@@ -73,6 +73,9 @@ impl ActError {
             Self::Lower(_) | Self::Raise(_) => self,
             Self::Api { .. } | Self::Timeout { .. } | Self::Rendered { .. } => return None,
         };
+        if matches!(error, Self::Rendered { .. }) {
+            return Some(error.to_string());
+        }
         let (Self::Api { source, .. }
         | Self::Lower(RouteError::Api { source, .. })
         | Self::Raise(RouteError::Api { source, .. })) = error
@@ -100,6 +103,9 @@ impl ActError {
     pub fn kind(&self) -> Kind {
         if let Self::Pool(error) | Self::Preflight(error) = self {
             return error.kind();
+        }
+        if matches!(self, Self::Rendered { .. }) {
+            return Kind::Dependency;
         }
         let (Self::Api { source, .. }
         | Self::Lower(RouteError::Api { source, .. })

@@ -211,7 +211,10 @@ fn explain(pass: &mut Pass<'_>, movement: Movement, events: &mut Vec<Note>) {
 }
 
 fn warning(status: &FreeThreadRolloutStatus) -> bool {
-    use Reason::{Blind, PoolContested, PoolDeleted, SharedIncident, WorkloadNotFound};
+    use Reason::{Blind, PoolContested, PoolDeleted, PreflightUnknown, SharedIncident, WorkloadNotFound};
     matches!(status.phase, Phase::RolledBack | Phase::Failed)
-        || matches!(status.reason, PoolDeleted | PoolContested | Blind | SharedIncident | WorkloadNotFound)
+        || matches!(
+            status.reason,
+            PoolDeleted | PoolContested | PreflightUnknown | Blind | SharedIncident | WorkloadNotFound
+        )
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     api::{Phase, Preflight, PreflightPolicy, PreflightStatus, PreflightVerdict, Reason, Span},
     observe::{LiveJob, PreflightSeen},
+    preflight::image::ImageFinding,
 };
 
 /// What could not be told is tried again after this long, doubled each time, up to [`AGAIN_AT_MOST`].
@@ -35,7 +36,11 @@ fn known<'s>(pass: &'s Pass<'_>, seen: &PreflightSeen) -> Option<&'s PreflightSt
 pub(super) fn learn(pass: &mut Pass<'_>) {
     if pass.input.spec.preflight.as_ref().is_none_or(|asked| asked.inspect == PreflightPolicy::Skip) {
         pass.next.preflight = None;
-        return remove(pass);
+        // One that is left over ends by itself: nothing that has traffic waits for that.
+        if pass.empty() {
+            remove(pass);
+        }
+        return;
     }
     let Some((wanted, seen)) = asked(pass) else { return };
     let job = seen.job.as_ref().filter(|job| job.of == seen.wanted && !of_the_past(pass, job));
@@ -55,11 +60,7 @@ pub(super) fn learn(pass: &mut Pass<'_>) {
             unknown: if untold { before.saturating_add(1) } else { 0 },
             again: false,
         });
-        if wanted.inspect == PreflightPolicy::Warn && finding.verdict != PreflightVerdict::Passed {
-            let message =
-                format!("{}; spec.preflight.inspect says Warn: traffic moves all the same", finding.sentence);
-            pass.notes.push(Note { warning: true, reason: reason(finding.verdict), message });
-        }
+        tell(pass, wanted.inspect, finding);
     }
     let due = known(pass, seen).and_then(again_at).is_some_and(|at| at <= pass.now());
     if let Some(known) =
@@ -67,6 +68,24 @@ pub(super) fn learn(pass: &mut Pass<'_>) {
     {
         known.again = true;
     }
+}
+
+/// What no change of phase tells.
+fn tell(pass: &mut Pass<'_>, inspect: PreflightPolicy, finding: &ImageFinding) {
+    let (reason, then) = match (inspect, finding.verdict) {
+        (_, PreflightVerdict::Passed) | (PreflightPolicy::Require, PreflightVerdict::Blocked) => return,
+        (PreflightPolicy::Require, PreflightVerdict::Unknown) => {
+            (Reason::PreflightUnknown, "it is inspected again")
+        }
+        (_, verdict) => {
+            let blocked = verdict == PreflightVerdict::Blocked;
+            let reason = if blocked { Reason::PreflightFailed } else { Reason::PreflightUnknown };
+            (reason, "spec.preflight.inspect says Warn: traffic moves all the same")
+        }
+    };
+    let image = &pass.input.observation.free_threaded.image;
+    let message = format!("preflight of image {image}: {}; {then}", text::open(&finding.sentence));
+    pass.notes.push(Note { warning: true, reason, message });
 }
 
 /// A person says that it is to be inspected again, whatever was said.
@@ -84,13 +103,8 @@ fn of_the_past(pass: &Pass<'_>, job: &LiveJob) -> bool {
 /// When what could not be told is tried again.
 fn again_at(known: &PreflightStatus) -> Option<Timestamp> {
     let at = known.at.as_ref().filter(|_| known.verdict == PreflightVerdict::Unknown)?;
-    let doubled = 1_i32.checked_shl(known.unknown.saturating_sub(1).clamp(0, 10).unsigned_abs()).unwrap_or(1);
-    let wait = AGAIN_AFTER.checked_mul(doubled).unwrap_or(AGAIN_AT_MOST).min(AGAIN_AT_MOST);
-    at.0.checked_add(wait).ok()
-}
-
-fn reason(verdict: PreflightVerdict) -> Reason {
-    if verdict == PreflightVerdict::Blocked { Reason::PreflightFailed } else { Reason::PreflightUnknown }
+    let times = 1_i32 << known.unknown.saturating_sub(1).clamp(0, 6);
+    at.0.checked_add((AGAIN_AFTER * times).min(AGAIN_AT_MOST)).ok()
 }
 
 /// Whether the pool may be built and get traffic, as far as the image is concerned.
@@ -154,13 +168,8 @@ pub(super) fn stop(pass: &Pass<'_>) -> Option<Stop> {
         }
         None => {
             let job = seen.job.as_ref().filter(|job| job.of == seen.wanted && !of_the_past(pass, job));
-            let trouble = job.and_then(|job| job.trouble.as_ref()).or(pass
-                .input
-                .observation
-                .free_threaded
-                .trouble
-                .as_ref());
-            let trouble = trouble.map(|trouble| format!(" ({})", text::open(trouble))).unwrap_or_default();
+            let trouble = job.and_then(|job| job.trouble.as_ref());
+            let trouble = trouble.map_or_else(|| pass.refused(), |trouble| format!(" ({trouble})"));
             let message = format!("image {image} is inspected by Job {}{trouble}", seen.name);
             let at = job.and_then(|job| job.started).map(|at| after(after(at, wanted.timeout), SLACK));
             stop(Phase::Preflight, Reason::PreflightRunning, message, "the inspection ends".into(), at)
@@ -184,9 +193,10 @@ fn moved(pass: &Pass<'_>) -> Option<Stop> {
     Some(Stop { phase: Some(Phase::Paused), reason: Reason::PreflightUnknown, message, next, at: None })
 }
 
-/// Two digests of one repository. Nodes with different runtimes name the same image differently, which says nothing.
+/// Two digests of one kind: of one repository, or of images that no repository has. Nodes with different runtimes name the same image
+/// differently, which says nothing.
 fn another(one: &str, other: &str) -> bool {
-    match (one.split_once('@'), other.split_once('@')) {
+    match (one.split_once("sha256:"), other.split_once("sha256:")) {
         (Some((here, one)), Some((there, other))) => here == there && one != other,
         _ => false,
     }
@@ -231,8 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn only_two_digests_of_one_repository_are_two_images() {
+    fn only_two_digests_of_one_kind_are_two_images() {
         assert!(another("r/app@sha256:a", "r/app@sha256:b"));
+        assert!(another("sha256:a", "sha256:b"), "loaded by hand");
         assert!(!another("r/app@sha256:a", "r/app@sha256:a"));
         assert!(!another("r/app@sha256:a", "sha256:b"), "another runtime's name of it");
         assert!(!another("r/app@sha256:a", "mirror/app@sha256:b"));

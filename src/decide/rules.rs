@@ -146,7 +146,7 @@ pub(super) fn checkpoint(pass: &mut Pass<'_>) -> ControlFlow<()> {
     Continue(())
 }
 
-/// What the inspection of the image said is kept, whatever else is going on.
+/// What the inspection of the image said is kept, with traffic or without.
 pub(super) fn preflight(pass: &mut Pass<'_>) -> ControlFlow<()> {
     preflight::learn(pass);
     Continue(())

@@ -123,12 +123,20 @@ pub fn start_watches(
     let (jobs, jobs_writer) = reflector::store::<Job>();
     let stores = Stores { rollouts, deployments, pods, services, autoscalers, jobs };
     let all = vec![
-        keep(scope.api(client.clone()), rollouts_writer, prune_rollout, rivals, &stores, pokes),
-        keep(scope.api(client.clone()), deployments_writer, prune_deployment, of_deployment, &stores, pokes),
-        keep(scope.api(client.clone()), pods_writer, prune_pod, of_pod, &stores, pokes),
-        keep(scope.api(client.clone()), services_writer, prune_rest, of_namespace, &stores, pokes),
-        keep(scope.api(client.clone()), autoscalers_writer, prune_rest, of_namespace, &stores, pokes),
-        keep_some(scope.api(client.clone()), LABEL_PREFLIGHT, jobs_writer, prune_job, of_job, &stores, pokes),
+        keep(scope.api(client.clone()), "", rollouts_writer, prune_rollout, rivals, &stores, pokes),
+        keep(
+            scope.api(client.clone()),
+            "",
+            deployments_writer,
+            prune_deployment,
+            of_deployment,
+            &stores,
+            pokes,
+        ),
+        keep(scope.api(client.clone()), "", pods_writer, prune_pod, of_pod, &stores, pokes),
+        keep(scope.api(client.clone()), "", services_writer, prune_rest, of_namespace, &stores, pokes),
+        keep(scope.api(client.clone()), "", autoscalers_writer, prune_rest, of_namespace, &stores, pokes),
+        keep(scope.api(client.clone()), LABEL_PREFLIGHT, jobs_writer, prune_job, of_job, &stores, pokes),
     ];
     (stores, all)
 }
@@ -148,24 +156,10 @@ impl Stores {
 
 type Affected = Vec<(String, String)>;
 
+/// Of all objects those that have the label, or all without one.
 fn keep<K>(
     api: Api<K>,
-    writer: reflector::store::Writer<K>,
-    prune: fn(&mut K),
-    affected: fn(&K, &Stores) -> Affected,
-    stores: &Stores,
-    pokes: &Pokes,
-) -> BoxFuture<'static, ()>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
-{
-    keep_some(api, "", writer, prune, affected, stores, pokes)
-}
-
-/// Those that a label selector finds; an empty one finds all.
-fn keep_some<K>(
-    api: Api<K>,
-    labels: &str,
+    label: &str,
     writer: reflector::store::Writer<K>,
     prune: fn(&mut K),
     affected: fn(&K, &Stores) -> Affected,
@@ -176,7 +170,7 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     let (stores, pokes) = (stores.clone(), pokes.clone());
-    let events = watcher(api, watcher::Config::default().labels(labels))
+    let events = watcher(api, watcher::Config::default().labels(label))
         .default_backoff()
         .modify(prune)
         .reflect(writer)

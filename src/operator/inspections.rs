@@ -1,7 +1,7 @@
 //! What the pods of preflight Jobs printed. Read beside the passes, once for each Job; a pass never waits for a log.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -102,7 +102,7 @@ impl Inspections {
     }
 
     /// Forget all but these rollouts.
-    pub(super) fn keep(&self, uids: &std::collections::BTreeSet<String>) {
+    pub(super) fn keep(&self, uids: &BTreeSet<String>) {
         self.known().retain(|uid, _| uids.contains(uid));
     }
 

@@ -76,8 +76,14 @@ fn a_blocked_image_gets_no_pool_until_somebody_does_something() {
 #[test]
 fn what_cannot_be_told_is_no_pass_and_is_tried_again() {
     let mut world = inspected("Require", PreflightVerdict::Unknown);
-    until(&mut world, Reason::PreflightUnknown);
+    let decision = until(&mut world, Reason::PreflightUnknown);
     assert_eq!((world.status.phase, world.live.is_none()), (Phase::Preflight, true));
+    assert!(
+        decision.events.iter().any(|note| note.warning
+            && note.message == "preflight of image orders:1-ft: the image: Unknown; it is inspected again"),
+        "{:?}",
+        decision.events
+    );
     let next = world.status.next.clone().unwrap();
     let at = world.status.preflight.clone().unwrap().at.unwrap().0;
     assert_eq!(next.at.unwrap().0, at + SignedDuration::from_mins(1));

@@ -19,7 +19,7 @@ def importer():
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith("<frozen importlib") and file != __file__:
+        if not file.startswith("<frozen importlib") and file not in (__file__, importlib.__file__):
             return "%s:%d" % (file[-LONGEST:], frame.f_lineno)
         frame = frame.f_back
     return None

@@ -141,6 +141,12 @@ class Imports(Base):
         self.assertEqual(result["gilEnabledBy"][1]["importedBy"], str(self.folder / "app.py") + ":2")
 
     @on_free_threading
+    def test_nobody_imported_what_was_asked_for_itself(self):
+        extensions.build(self.folder, "silent", extensions.SILENT)
+        part = self.inspect(imports=["silent"])["imports"][0]
+        self.assertEqual([(entry["module"], entry["importedBy"]) for entry in part["gilEnabledBy"]], [("silent", None)])
+
+    @on_free_threading
     def test_no_setting_of_the_application_hides_them(self):
         for name in "first", "second":
             extensions.build(self.folder, name, extensions.SILENT)

@@ -46,9 +46,17 @@ fn golden(file: &str, text: &str) {
 
 #[test]
 fn screens() {
-    for name in
-        ["new", "progressing", "approval", "rolled-back", "hybrid", "no-benefit", "failed", "deleting"]
-    {
+    for name in [
+        "new",
+        "preflight",
+        "progressing",
+        "approval",
+        "rolled-back",
+        "hybrid",
+        "no-benefit",
+        "failed",
+        "deleting",
+    ] {
         golden(&format!("{name}.txt"), &render(&seen(name), Style::Plain));
     }
 }

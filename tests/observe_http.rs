@@ -449,3 +449,32 @@ async fn the_shape_of_buckets_is_asked_for_with_their_number() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_gil_that_is_on_is_named_by_pod_and_module() {
+    let answer = |query: &str| {
+        let rows = match query {
+            by if by.contains("python_gil_enabled_by_info") && by.contains("p1") => {
+                r#"{"metric":{"module":"no <module>"},"value":[1000,"1"]},{"metric":{"module":"fast.core"},"value":[1000,"1"]}"#
+            }
+            by if by.contains("python_gil_enabled_by_info") => "",
+            _ => r#"{"metric":{"pod":"p1"},"value":[1000,"1"]},{"metric":{"pod":"p2"},"value":[1000,"1"]}"#,
+        };
+        (200, vector(rows))
+    };
+    let (url, log) = serve(answer).await;
+    let pods = ["p0", "p1", "p2"].map(str::to_owned);
+    let found = source(&url, "").gil_enabled(&scope("r"), &pods, 1000, 1_000_000).await.unwrap();
+    let names: Vec<_> = found.iter().map(|(pod, module)| (pod.as_str(), module.as_deref())).collect();
+    assert_eq!(
+        names,
+        [("p1", Some("fast.core")), ("p2", None)],
+        "what is no name of a module is not passed on"
+    );
+    let first = log.lock().unwrap()[0].query.clone();
+    let series = r#"python_gil_enabled{namespace="shop",pod=~"^(?:p0|p1|p2)$"}[3s]"#;
+    let query = format!("group by (pod) (min_over_time({series}) > 0 and count_over_time({series}) > 1)");
+    assert_eq!(first, query, "twice in a row, and not now and then");
+    let (nobody, _) = serve(|_| (200, vector(""))).await;
+    assert_eq!(source(&nobody, "").gil_enabled(&scope("r"), &pods, 1000, 1_000_000).await.unwrap(), []);
+}

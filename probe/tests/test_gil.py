@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import sys
 import unittest
 
@@ -179,6 +180,17 @@ class Chaining(Programs):
         out, err = self.run_program("import sys, sitecustomize\nprint(sys.image, sitecustomize.__file__)", more_path=[self.folder / "image"])
         file = str(self.folder / "image" / "sitecustomize.py")
         self.assertEqual((out, err), (f"('sitecustomize', '{file}') {file}\n", ""))
+
+    def test_the_path_that_the_image_had_comes_into_force_again(self):
+        inject = self.folder / "copy" / "freethread_probe" / "inject"
+        shutil.copytree(SOURCES / "freethread_probe", inject.parent)
+        self.write("image/sitecustomize.py", "import sys\nsys.image = True")
+        self.write("image/theirs.py", "")
+        (inject / "pythonpath").write_text(os.pathsep.join([str(self.folder / "image"), str(EXTENSIONS)]))
+        child = "import sys, theirs, silent; print(sys.image, 'freethread_probe' in sys.modules, sys.path.count(%r))" % str(self.folder / "image")
+        code = f"import subprocess, sys, theirs, silent\nprint(sys.image, flush=True)\nsubprocess.run([sys.executable, '-c', {child!r}], check=True)"
+        out, _ = self.run_program(code, PYTHONPATH=str(inject))
+        self.assertEqual(out, "True\nTrue True 1\n", "and for what it starts")
 
     def test_its_error_is_told_as_ever(self):
         self.write("image/sitecustomize.py", "import nothing_of_that_name")

@@ -1,4 +1,4 @@
-//! The Job that inspects the image: created and removed, never changed.
+//! The Job that checks the image: created and removed, never changed.
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
@@ -17,14 +17,15 @@ pub(super) async fn apply(
     wanted: JobWanted,
 ) -> Result<bool, ActError> {
     let api: Api<Job> = Api::namespaced(client.clone(), namespace);
-    let done = match (wanted, &scene.job, &scene.observation.preflight) {
-        (JobWanted::Create, Some(job), _) => {
+    let done = match (wanted, &scene.observation.preflight) {
+        (JobWanted::Create(check), _) => {
+            let Some(job) = scene.jobs.get(&check) else { return Ok(false) };
             let job: Job = serde_json::from_value(job.clone())
                 .map_err(|source| ActError::Rendered { what: "the preflight Job", source })?;
             let params = PostParams { field_manager: Some(MANAGER_POOL.into()), ..PostParams::default() };
             bounded("creating the preflight Job", api.create(&params, &job)).await.map(|_| ())
         }
-        (JobWanted::Remove, _, Some(seen)) => {
+        (JobWanted::Remove, Some(seen)) => {
             let Some(job) = &seen.job else { return Ok(false) };
             let uid = Preconditions { uid: Some(job.uid.clone()), ..Preconditions::default() };
             let params = DeleteParams { preconditions: Some(uid), ..DeleteParams::background() };

@@ -169,6 +169,11 @@ pub struct FreeThreaded {
     #[serde(default = "default_python")]
     #[schemars(length(min = 1, max = 256))]
     pub python: String,
+    /// Put the probe `freethread_probe` into the pods, which says at run time whether the GIL is off and which module turned it on, however well
+    /// the application hides the interpreter's warning. An init container writes it into a volume, and `PYTHONPATH` names it; the image
+    /// stays as it is, and so does the path that it sets.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub probe: bool,
     /// Most pods that the free-threaded pool may have.
     #[serde(default = "default_max_replicas")]
     #[schemars(range(min = 1, max = 1000))]
@@ -184,6 +189,10 @@ pub struct FreeThreaded {
     pub warm_up: Span,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
 fn default_python() -> String {
     "python3".into()
 }

@@ -274,14 +274,17 @@ fn phase(phase: Phase, style: Style) -> String {
     style.paint(paint, &format!("{phase:?}"))
 }
 
-/// What the inspection said, then everything that stands against the image, and what is worth knowing.
+/// What each check said, then everything that stands against the image, and what is worth knowing.
 fn preflight(known: &PreflightStatus, style: Style) -> Vec<String> {
-    let word = format!("{:?}", known.verdict);
-    let first =
-        format!("preflight  {}  {}", style.paint(verdict_paint(&word), &word), clean(&known.sentence));
-    let more = known.blockers.iter().skip(1).map(|line| clean(line));
-    let hints = known.hints.iter().map(|line| style.paint(Paint::Dim, &clean(line)));
-    std::iter::once(first).chain(more).chain(hints).collect()
+    let mut lines = Vec::new();
+    for (check, known) in known.known() {
+        let word = format!("{:?}", known.verdict);
+        let painted = style.paint(verdict_paint(&word), &word);
+        lines.push(format!("{:<9}  {painted}  {}", check.name(), clean(&known.sentence)));
+        lines.extend(known.blockers.iter().skip(1).map(|line| clean(line)));
+        lines.extend(known.hints.iter().map(|line| style.paint(Paint::Dim, &clean(line))));
+    }
+    lines
 }
 
 fn verdict_paint(word: &str) -> Paint {

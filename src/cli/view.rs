@@ -299,7 +299,10 @@ fn pod_view(pod: &Pod, now: Timestamp) -> PodView {
 
 fn steps(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus, now: Timestamp) -> Vec<StepView> {
     let current = usize::try_from(status.step).unwrap_or_default();
+    // Not worth it by the benchmark of the image: no step has begun.
+    let unbegun = status.phase == Phase::NoBenefit && status.benefit.is_none();
     let state = |index: usize| match status.phase {
+        _ if unbegun => StepState::Ahead,
         Phase::Promoted | Phase::Hybrid | Phase::NoBenefit => StepState::Done,
         _ if status.attempt.is_none() || index > current => StepState::Ahead,
         _ if index < current => StepState::Done,

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::{
     Note, commands,
     pass::{BACK, Pass, after},
-    text,
+    preflight, text,
 };
 use crate::{
     api::{BenefitOutcome, BenefitStatus, OnNone, Phase, Reason},
@@ -59,7 +59,7 @@ pub(super) fn adopt(pass: &mut Pass<'_>, note: &RollbackNote) {
 
 /// Why an attempt that ended without benefit is none of what the spec asks for now.
 pub(super) fn reconsidered(pass: &Pass<'_>) -> Option<String> {
-    let ended = pass.next.phase == Phase::NoBenefit;
+    let ended = pass.next.phase == Phase::NoBenefit && !preflight::without_benefit(pass);
     let stands = pass.input.spec.benefit.as_ref().is_some_and(|wanted| {
         let of = pass.next.benefit.as_ref().map(|known| known.of.as_str());
         wanted.on_none == OnNone::GiveBack && of.is_none_or(|of| of == wanted.fingerprint())

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    api::{FreeThreadRolloutSpec, FreeThreadRolloutStatus, Percent, Reason},
+    api::{Check, FreeThreadRolloutSpec, FreeThreadRolloutStatus, Percent, Reason},
     judge::Finding,
     observe::{Observation, RollbackNote},
 };
@@ -39,7 +39,7 @@ pub struct Input<'a> {
 pub struct Decision {
     /// Where the route should be. A fall is written before anything else.
     pub target: Target,
-    /// What should become of the Job that inspects the image.
+    /// What should become of the Job that checks the image.
     pub job: JobWanted,
     /// What should become of the free-threaded pool's objects.
     pub pool: PoolWanted,
@@ -86,13 +86,13 @@ pub enum PoolWanted {
     Remove,
 }
 
-/// What should become of the Job that inspects the image.
+/// What should become of the Job that checks the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum JobWanted {
     /// As it is, or as it is not.
     Leave,
-    /// There is one.
-    Create,
+    /// There is one, and it does this.
+    Create(Check),
     /// Gone, with its pod.
     Remove,
 }

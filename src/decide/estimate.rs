@@ -11,7 +11,7 @@ use crate::{
 const MOST: i32 = 50;
 
 /// One estimate per step; none where nothing was learnt or the standard pool has no pods.
-pub(super) fn estimates(
+pub fn estimates(
     spec: &FreeThreadRolloutSpec,
     baseline: &[BaselineStatus],
     precision: Precision,

@@ -3,6 +3,7 @@
 //! Rules are asked in one fixed order, each either settles the pass or hands it on. Everything that takes the weight down comes before
 //! anything that could hold it; the forward gates ([`Guards`]) are asked only by the last rule, on the way up.
 
+mod benchmark;
 mod benefit;
 mod change;
 mod commands;
@@ -24,6 +25,7 @@ mod text;
 use std::ops::ControlFlow;
 
 pub use decision::*;
+pub use estimate::estimates;
 pub use guards::Guards;
 pub use hash::spec_hash;
 pub use reach::{Reach, reach};

@@ -1,18 +1,21 @@
 //! The image before it gets traffic: what is known of it, the Job that finds out, and what has to wait for it. Asked only at weight 0, on
-//! the way up.
+//! the way up. The checks are done one after the other: inspected, stressed, measured.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    JobWanted, Note,
+    JobWanted, Note, benchmark,
     guards::Stop,
     pass::{Pass, after},
     text,
 };
 use crate::{
-    api::{Phase, Preflight, PreflightPolicy, PreflightStatus, PreflightVerdict, Reason, Span},
+    api::{
+        Check, CheckStatus, Phase, Preflight, PreflightPolicy, PreflightStatus, PreflightVerdict, Reason,
+        Span,
+    },
     observe::{LiveJob, PreflightSeen},
-    preflight::image::ImageFinding,
+    preflight::image,
 };
 
 /// What could not be told is tried again after this long, doubled each time, up to [`AGAIN_AT_MOST`].
@@ -23,111 +26,220 @@ const SLACK: Span = Span::from_secs(15);
 
 /// What is asked for, and what there is of it.
 fn asked<'a>(pass: &Pass<'a>) -> Option<(&'a Preflight, &'a PreflightSeen)> {
-    let wanted = pass.input.spec.preflight.as_ref().filter(|asked| asked.inspect != PreflightPolicy::Skip)?;
+    let wanted = pass.input.spec.preflight.as_ref()?;
     Some((wanted, pass.input.observation.preflight.as_ref().filter(|seen| !seen.wanted.is_empty())?))
 }
 
-/// What is known of the very image that is to be used.
-fn known<'s>(pass: &'s Pass<'_>, seen: &PreflightSeen) -> Option<&'s PreflightStatus> {
-    pass.next.preflight.as_ref().filter(|known| known.of == seen.wanted && !known.again)
+/// What a check said of the very image that is to be used.
+fn known<'s>(pass: &'s Pass<'_>, seen: &PreflightSeen, check: Check) -> Option<&'s CheckStatus> {
+    let of = seen.wanted.get(&check)?;
+    pass.next.preflight.as_ref()?.of(check).filter(|known| known.of == *of && !known.again)
 }
 
-/// Takes over what an inspection said, and lets one that could not tell be done again in time.
+/// The first check that is asked for and whose word is missing, or not good enough.
+fn open_check(pass: &Pass<'_>) -> Option<(Check, &'static str)> {
+    let (wanted, seen) = asked(pass)?;
+    let good_enough = |check: &Check| {
+        known(pass, seen, *check).is_some_and(|known| match known.verdict {
+            PreflightVerdict::Passed => true,
+            PreflightVerdict::Measuring => false,
+            _ => image::asked(wanted, *check) == PreflightPolicy::Warn,
+        })
+    };
+    let check = seen.wanted.keys().find(|check| !good_enough(check))?;
+    Some((
+        *check,
+        match check {
+            Check::Inspect => "inspected",
+            Check::Stress => "stressed",
+            Check::Benchmark => "measured against the standard image",
+        },
+    ))
+}
+
+/// Takes over what a check said, and lets one that could not tell be done again in time.
 pub(super) fn learn(pass: &mut Pass<'_>) {
-    if pass.input.spec.preflight.as_ref().is_none_or(|asked| asked.inspect == PreflightPolicy::Skip) {
-        pass.next.preflight = None;
-        // One that is left over ends by itself: nothing that has traffic waits for that.
-        if pass.empty() {
-            remove(pass);
+    let spec = pass.input.spec.preflight.as_ref();
+    let unasked = |check| spec.is_none_or(|asked| image::asked(asked, check) == PreflightPolicy::Skip);
+    if let Some(known) = pass.next.preflight.as_mut() {
+        for check in Check::ALL.into_iter().filter(|check| unasked(*check)) {
+            *known.of_mut(check) = None;
         }
-        return;
+    }
+    pass.next.preflight = pass.next.preflight.take().filter(|known| known.known().next().is_some());
+    if Check::ALL.into_iter().all(unasked) && pass.empty() {
+        // One that is left over ends by itself: nothing that has traffic waits for that.
+        remove(pass);
+    }
+    let job = pass.input.observation.preflight.as_ref().and_then(|seen| seen.job.as_ref());
+    if job.and_then(|job| job.check).is_some_and(unasked) {
+        stop_job(pass);
     }
     let Some((wanted, seen)) = asked(pass) else { return };
-    let job = seen.job.as_ref().filter(|job| job.of == seen.wanted && !of_the_past(pass, job));
-    if let Some((job, finding)) = job.and_then(|job| Some((job, job.finding.as_ref()?))) {
-        let before = pass.next.preflight.as_ref().filter(|known| known.of == seen.wanted);
-        let before = before.map_or(0, |known| known.unknown);
-        let untold = finding.verdict == PreflightVerdict::Unknown;
-        pass.next.preflight = Some(PreflightStatus {
-            verdict: finding.verdict,
-            sentence: finding.sentence.clone(),
-            blockers: finding.blockers.clone(),
-            hints: finding.hints.clone(),
-            image_id: job.image_id.clone(),
-            at: Some(pass.stamp()),
-            of: seen.wanted.clone(),
-            job: job.uid.clone(),
-            unknown: if untold { before.saturating_add(1) } else { 0 },
-            again: false,
-        });
-        tell(pass, wanted.inspect, finding);
+    if let Some((job, check)) = seen.job.as_ref().and_then(|job| Some((job, reporting(pass, seen, job)?))) {
+        take(pass, wanted, job, check);
     }
-    let due = known(pass, seen).and_then(again_at).is_some_and(|at| at <= pass.now());
-    if let Some(known) =
-        pass.next.preflight.as_mut().filter(|_| due && wanted.inspect == PreflightPolicy::Require)
-    {
-        known.again = true;
+    benchmark::weigh(pass, wanted);
+    for check in Check::ALL {
+        let due = known(pass, seen, check).and_then(again_at).is_some_and(|at| at <= pass.now());
+        if let Some(known) =
+            check_mut(pass, check).filter(|_| due && image::asked(wanted, check) == PreflightPolicy::Require)
+        {
+            known.again = true;
+        }
     }
+}
+
+fn check_mut<'s>(pass: &'s mut Pass<'_>, check: Check) -> Option<&'s mut CheckStatus> {
+    pass.next.preflight.as_mut()?.of_mut(check).as_mut()
+}
+
+/// The check that a Job does, if that is still to be done and its word was not taken yet.
+fn reporting(pass: &Pass<'_>, seen: &PreflightSeen, job: &LiveJob) -> Option<Check> {
+    let check = job.check.filter(|check| seen.wanted.get(check) == Some(&job.of))?;
+    let taken = pass.next.preflight.as_ref().and_then(|known| known.of(check));
+    taken.is_none_or(|known| known.job != job.uid).then_some(check)
+}
+
+/// What a Job found, once it is known.
+fn take(pass: &mut Pass<'_>, wanted: &Preflight, job: &LiveJob, check: Check) {
+    let Some(finding) = &job.finding else { return };
+    let now = pass.stamp();
+    let before = pass.next.preflight.as_ref().and_then(|known| known.of(check));
+    let before = before.filter(|known| known.of == job.of).cloned().unwrap_or_default();
+    let untold = finding.verdict == PreflightVerdict::Unknown;
+    let mut rounds = before.rounds;
+    rounds.extend(finding.round.clone());
+    rounds.truncate(image::ROUNDS_LIMIT);
+    let status = CheckStatus {
+        verdict: finding.verdict,
+        sentence: finding.sentence.clone(),
+        blockers: finding.blockers.clone(),
+        hints: finding.hints.clone(),
+        image_id: job.image_id.clone(),
+        spent: finding.round.as_ref().map(|_| spent(before.spent, job, pass.now())).or(before.spent),
+        at: Some(now),
+        of: job.of.clone(),
+        wish: image::wish(wanted, check),
+        job: job.uid.clone(),
+        unknown: if untold { before.unknown.saturating_add(1) } else { 0 },
+        again: false,
+        rounds,
+    };
+    *pass.next.preflight.get_or_insert_default().of_mut(check) = Some(status);
+    benchmark::weigh(pass, wanted);
+    tell(pass, check, image::asked(wanted, check));
+}
+
+/// With what this Job took.
+fn spent(before: Option<Span>, job: &LiveJob, now: Timestamp) -> Span {
+    let took = job.started.map_or(0, |started| now.as_millisecond() - started.as_millisecond());
+    Span::from_millis(before.map_or(0, Span::millis).saturating_add(took.max(0)))
 }
 
 /// What no change of phase tells.
-fn tell(pass: &mut Pass<'_>, inspect: PreflightPolicy, finding: &ImageFinding) {
-    let (reason, then) = match (inspect, finding.verdict) {
-        (_, PreflightVerdict::Passed) | (PreflightPolicy::Require, PreflightVerdict::Blocked) => return,
-        (PreflightPolicy::Require, PreflightVerdict::Unknown) => {
-            (Reason::PreflightUnknown, "it is inspected again")
-        }
+fn tell(pass: &mut Pass<'_>, check: Check, policy: PreflightPolicy) {
+    use PreflightVerdict::{Blocked, Measuring, NoBenefit, Passed, Unknown};
+    let Some(known) = pass.next.preflight.as_ref().and_then(|known| known.of(check)) else { return };
+    let (reason, then) = match (policy, known.verdict) {
+        (_, Passed | Measuring) | (PreflightPolicy::Require, Blocked | NoBenefit) => return,
+        (PreflightPolicy::Require, Unknown) if again_at(known).is_none() => return,
+        (PreflightPolicy::Require, Unknown) => (Reason::PreflightUnknown, "it is tried again"),
         (_, verdict) => {
-            let blocked = verdict == PreflightVerdict::Blocked;
-            let reason = if blocked { Reason::PreflightFailed } else { Reason::PreflightUnknown };
-            (reason, "spec.preflight.inspect says Warn: traffic moves all the same")
+            let reason = match verdict {
+                Blocked => Reason::PreflightFailed,
+                NoBenefit => Reason::NoBenefit,
+                _ => Reason::PreflightUnknown,
+            };
+            (reason, "spec.preflight says Warn: traffic moves all the same")
         }
     };
     let image = &pass.input.observation.free_threaded.image;
-    let message = format!("preflight of image {image}: {}; {then}", text::open(&finding.sentence));
+    let message = format!("preflight of image {image}: {}; {then}", text::open(&known.sentence));
     pass.notes.push(Note { warning: true, reason, message });
 }
 
-/// A person says that it is to be inspected again, whatever was said.
+/// A person says that it is to be checked again, whatever was said: what did not pass, or all of it where it all did, or where the image is
+/// another one by now.
 pub(super) fn again(pass: &mut Pass<'_>) {
-    if let Some(known) = pass.next.preflight.as_mut() {
-        (known.again, known.unknown) = (true, 0);
+    let moved = pass.next.phase == Phase::Paused;
+    let Some(known) = pass.next.preflight.as_mut() else { return };
+    let all = moved || known.known().all(|(_, known)| known.verdict == PreflightVerdict::Passed);
+    for check in Check::ALL {
+        if let Some(known) = known.of_mut(check).as_mut()
+            && (all || known.verdict != PreflightVerdict::Passed)
+        {
+            (known.again, known.unknown, known.spent) = (true, 0, None);
+            known.rounds.clear();
+        }
     }
 }
 
-/// A Job whose word was taken already.
-fn of_the_past(pass: &Pass<'_>, job: &LiveJob) -> bool {
-    pass.next.preflight.as_ref().is_some_and(|known| known.job == job.uid)
+/// The benchmark ended the attempt before it had any traffic.
+pub(super) fn without_benefit(pass: &Pass<'_>) -> bool {
+    let known = pass.next.preflight.as_ref().and_then(|known| known.benchmark.as_ref());
+    let none = known.is_some_and(|known| known.verdict == PreflightVerdict::NoBenefit);
+    pass.next.phase == Phase::NoBenefit && none && pass.next.benefit.is_none()
 }
 
-/// When what could not be told is tried again.
-fn again_at(known: &PreflightStatus) -> Option<Timestamp> {
-    let at = known.at.as_ref().filter(|_| known.verdict == PreflightVerdict::Unknown)?;
+/// Why that is none of what the spec asks for now. Another image or standard pool is for others to see.
+pub(super) fn reconsidered(pass: &mut Pass<'_>) -> Option<String> {
+    if !without_benefit(pass) {
+        return None;
+    }
+    let wanted = pass.input.spec.preflight.as_ref();
+    if let Some(wanted) = wanted {
+        benchmark::weigh(pass, wanted);
+    }
+    let known = pass.next.preflight.as_ref().and_then(|known| known.benchmark.as_ref())?;
+    let stands = wanted.is_some_and(|wanted| {
+        image::asked(wanted, Check::Benchmark) == PreflightPolicy::Require
+            && image::wish(wanted, Check::Benchmark) == known.wish
+            && known.verdict == PreflightVerdict::NoBenefit
+    });
+    (!stands).then(|| "spec.preflight changed".to_owned())
+}
+
+/// When what could not be told is tried again; never, where trying was not what failed.
+fn again_at(known: &CheckStatus) -> Option<Timestamp> {
+    let at = known.at.as_ref().filter(|_| known.verdict == PreflightVerdict::Unknown && known.unknown > 0)?;
     let times = 1_i32 << known.unknown.saturating_sub(1).clamp(0, 6);
     at.0.checked_add((AGAIN_AFTER * times).min(AGAIN_AT_MOST)).ok()
 }
 
 /// Whether the pool may be built and get traffic, as far as the image is concerned.
 pub(super) fn open(pass: &Pass<'_>) -> bool {
-    let Some((wanted, seen)) = asked(pass) else { return true };
-    let good_enough = |known: &PreflightStatus| {
-        known.verdict == PreflightVerdict::Passed || wanted.inspect == PreflightPolicy::Warn
-    };
-    known(pass, seen).is_some_and(good_enough)
+    open_check(pass).is_none()
 }
 
-/// The Job that is missing is created, one that inspects something else or has said its word is removed.
+/// The Job that is missing is created, one that does something else or has said its word is removed; but not before its word is kept.
 pub(super) fn arrange(pass: &mut Pass<'_>) {
-    let Some((_, seen)) = asked(pass) else { return };
-    if known(pass, seen).is_some() {
+    let (Some((_, seen)), Some((check, _))) = (asked(pass), open_check(pass)) else { return };
+    if known(pass, seen, check).is_some_and(|known| known.verdict != PreflightVerdict::Measuring) {
         return;
     }
     pass.job = match &seen.job {
-        None => JobWanted::Create,
+        None => JobWanted::Create(check),
         Some(job) if job.deleting => JobWanted::Leave,
-        Some(job) if job.of != seen.wanted || of_the_past(pass, job) => JobWanted::Remove,
-        Some(_) => JobWanted::Leave,
+        Some(job) if reporting(pass, seen, job) == Some(check) || just_taken(pass, job) => JobWanted::Leave,
+        Some(_) => JobWanted::Remove,
     };
+}
+
+/// Its word is in the status that is only about to be written.
+fn just_taken(pass: &Pass<'_>, job: &LiveJob) -> bool {
+    let of = |status: &Option<PreflightStatus>| {
+        status.iter().flat_map(PreflightStatus::known).any(|(_, known)| known.job == job.uid)
+    };
+    of(&pass.next.preflight) && !of(&pass.input.status.preflight)
+}
+
+/// Nobody waits for it any more: what still runs is ended, once nothing has traffic.
+pub(super) fn stop_job(pass: &mut Pass<'_>) {
+    let job = pass.input.observation.preflight.as_ref().and_then(|seen| seen.job.as_ref());
+    if job.is_some_and(|job| job.ended.is_none()) && pass.empty() {
+        remove(pass);
+    }
 }
 
 /// Whatever Job there is has nobody to report to any more.
@@ -146,40 +258,49 @@ pub(super) fn guard(pass: &Pass<'_>) -> Option<Stop> {
 /// Why traffic has to wait, and for what.
 pub(super) fn stop(pass: &Pass<'_>) -> Option<Stop> {
     let (wanted, seen) = asked(pass)?;
-    if open(pass) {
-        return None;
-    }
+    let (check, is_done) = open_check(pass)?;
     let retry = format!("kubectl freethread retry {}", pass.input.name);
     let image = &pass.input.observation.free_threaded.image;
-    let stop =
-        |phase, reason, message, next, at| Some(Stop { phase: Some(phase), reason, message, next, at });
-    match known(pass, seen) {
-        Some(known) if known.verdict == PreflightVerdict::Blocked => {
-            let message = format!("preflight of image {image}: {}", known.sentence);
-            let next = format!(
-                "nothing, until the image, the spec or the standard pool changes, or a person retries: {retry}"
-            );
-            stop(Phase::Failed, Reason::PreflightFailed, message, next, None)
-        }
-        Some(known) => {
-            let message = format!("preflight of image {image} cannot tell: {}", known.sentence);
-            let next = format!("the image is inspected again, or a person retries now: {retry}");
-            stop(Phase::Preflight, Reason::PreflightUnknown, message, next, again_at(known))
-        }
-        None => {
-            let job = seen.job.as_ref().filter(|job| job.of == seen.wanted && !of_the_past(pass, job));
-            let trouble = job.and_then(|job| job.trouble.as_ref());
-            let trouble = trouble.map_or_else(|| pass.refused(), |trouble| format!(" ({trouble})"));
-            let message = format!("image {image} is inspected by Job {}{trouble}", seen.name);
-            let at = job.and_then(|job| job.started).map(|at| after(after(at, wanted.timeout), SLACK));
-            stop(Phase::Preflight, Reason::PreflightRunning, message, "the inspection ends".into(), at)
-        }
-    }
+    let known = known(pass, seen, check);
+    let known = known.filter(|known| known.verdict != PreflightVerdict::Measuring);
+    let Some(known) = known else {
+        let job = seen.job.as_ref().filter(|job| reporting(pass, seen, job) == Some(check));
+        let trouble = job.and_then(|job| job.trouble.as_ref());
+        let trouble = trouble.map_or_else(|| pass.refused(), |trouble| format!(" ({trouble})"));
+        let so_far = benchmark::so_far(pass).filter(|_| check == Check::Benchmark).unwrap_or_default();
+        let message = format!("image {image} is {is_done} by Job {}{trouble}{so_far}", seen.name);
+        let until = |at| after(after(at, Span::from_secs(image::deadline(wanted, check))), SLACK);
+        let at = job.and_then(|job| job.started).map(until);
+        return Some(Stop {
+            phase: Some(Phase::Preflight),
+            reason: Reason::PreflightRunning,
+            message,
+            next: "the Job ends".into(),
+            at,
+        });
+    };
+    let (phase, reason) = match known.verdict {
+        PreflightVerdict::Blocked => (Phase::Failed, Reason::PreflightFailed),
+        PreflightVerdict::NoBenefit => (Phase::NoBenefit, Reason::NoBenefit),
+        _ => (Phase::Preflight, Reason::PreflightUnknown),
+    };
+    let cannot = if reason == Reason::PreflightUnknown { " cannot tell" } else { "" };
+    let message = format!("preflight of image {image}{cannot}: {}", known.sentence);
+    let at = again_at(known);
+    let next = if at.is_some() {
+        format!("it is tried again, or a person retries now: {retry}")
+    } else {
+        format!(
+            "nothing, until the image, the spec or the standard pool changes, or a person retries: {retry}"
+        )
+    };
+    Some(Stop { phase: Some(phase), reason, message, next, at })
 }
 
-/// The tag names another image than the one that was inspected: what serves already is watched as ever, and gets no more.
+/// The tag names another image than the one that was looked at: what serves already is watched as ever, and gets no more.
 fn moved(pass: &Pass<'_>) -> Option<Stop> {
-    let inspected = pass.next.preflight.as_ref()?.image_id.as_deref()?;
+    let known = pass.next.preflight.as_ref()?;
+    let inspected = known.known().find_map(|(_, known)| known.image_id.as_deref())?;
     let pod = pass.our_pods().find(|pod| pod.image_id.as_deref().is_some_and(|id| another(id, inspected)))?;
     let runs = pod.image_id.as_deref().unwrap_or_default();
     let message = format!(
@@ -205,17 +326,24 @@ fn another(one: &str, other: &str) -> bool {
 /// For the condition `PreflightPassed`: nothing where nothing is asked for.
 pub(super) fn passed(pass: &Pass<'_>) -> Option<(Option<bool>, String, String)> {
     let (_, seen) = asked(pass)?;
-    Some(match known(pass, seen) {
-        Some(known) => {
-            let status = match known.verdict {
-                PreflightVerdict::Passed => Some(true),
-                PreflightVerdict::Blocked => Some(false),
-                PreflightVerdict::Unknown => None,
-            };
-            (status, format!("{:?}", known.verdict), known.sentence.clone())
-        }
-        None => (None, "NotInspected".into(), "the image is not inspected yet".into()),
-    })
+    let mut sentences = Vec::new();
+    for check in seen.wanted.keys() {
+        let known = known(pass, seen, *check).filter(|known| known.verdict != PreflightVerdict::Measuring);
+        let Some(known) = known else {
+            let sentence = format!("{}: not done yet", check.name());
+            return Some((None, "NotDone".into(), sentence));
+        };
+        let status = match known.verdict {
+            PreflightVerdict::Passed => {
+                sentences.push(known.sentence.clone());
+                continue;
+            }
+            PreflightVerdict::Blocked | PreflightVerdict::NoBenefit => Some(false),
+            _ => None,
+        };
+        return Some((status, format!("{:?}", known.verdict), known.sentence.clone()));
+    }
+    Some((Some(true), "Passed".into(), sentences.join("; ")))
 }
 
 #[cfg(test)]
@@ -228,14 +356,14 @@ mod tests {
     fn what_cannot_be_told_is_tried_again_less_and_less_often() {
         let at = Timestamp::from_second(1_800_000_000).unwrap();
         let wait = |unknown| {
-            let known = PreflightStatus { at: Some(MicroTime(at)), unknown, ..PreflightStatus::default() };
+            let known = CheckStatus { at: Some(MicroTime(at)), unknown, ..CheckStatus::default() };
             again_at(&known).unwrap().duration_since(at).as_mins()
         };
         assert_eq!([1, 2, 3, 6, 7, 100].map(wait), [1, 2, 4, 32, 60, 60]);
-        let passed = PreflightStatus {
+        let passed = CheckStatus {
             verdict: PreflightVerdict::Passed,
             at: Some(MicroTime(at)),
-            ..PreflightStatus::default()
+            ..CheckStatus::default()
         };
         assert_eq!(again_at(&passed), None);
     }

@@ -58,11 +58,17 @@ pub(super) fn rolled_back(pass: &mut Pass<'_>) -> ControlFlow<()> {
         return Continue(());
     }
     pass.rest();
+    preflight::stop_job(pass);
     let retry = commands::rolled_back(pass);
     let Some(standard) = pass.standard().filter(|_| pass.empty()) else { return Break(()) };
     let why = if retry {
+        if preflight::without_benefit(pass) {
+            preflight::again(pass);
+        }
         commands::acknowledge_retry(pass);
         Some("a person said retry".to_owned())
+    } else if let Some(why) = preflight::reconsidered(pass) {
+        Some(why)
     } else {
         pass.next.attempt.as_ref().and_then(|attempt| {
             let restart = pass.input.spec.on_standard_change == OnStandardChange::Restart;
@@ -112,6 +118,7 @@ pub(super) fn suspended(pass: &mut Pass<'_>) -> ControlFlow<()> {
     }
     let message = "suspended by spec.suspend: all traffic is on the standard pool";
     pass.reset_steps();
+    preflight::stop_job(pass);
     commands::idle(pass, message);
     pass.say(Phase::Paused, Reason::Suspended, message);
     pass.expect("the steps start again when spec.suspend is false", None);
@@ -146,7 +153,7 @@ pub(super) fn checkpoint(pass: &mut Pass<'_>) -> ControlFlow<()> {
     Continue(())
 }
 
-/// What the inspection of the image said is kept, with traffic or without.
+/// What the checks of the image said is kept, with traffic or without.
 pub(super) fn preflight(pass: &mut Pass<'_>) -> ControlFlow<()> {
     preflight::learn(pass);
     Continue(())

@@ -230,5 +230,10 @@ fn wait(pass: &mut Pass<'_>, stop: Stop) {
         pass.wanted = 0;
     }
     pass.say(phase, stop.reason, stop.message);
+    if phase.is_over() {
+        // An image that is not worth it, before any traffic.
+        pass.rest();
+        return pass.wake(pass.now());
+    }
     pass.expect(stop.next, stop.at);
 }

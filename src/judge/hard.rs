@@ -53,17 +53,36 @@ fn standard_pods(observation: &Observation) -> &[Pod] {
 
 /// A module that enabled the GIL stays loaded: seen once is enough, whatever became of the pod.
 fn gil(observation: &Observation, attempt_started: Timestamp) -> Option<(Reason, String)> {
-    observation.log_signals.iter().find_map(|signal| match &signal.kind {
-        LogSignalKind::GilEnabled { module }
-            if signal.at >= attempt_started && is_ours(observation, &signal.pod) =>
-        {
-            Some((
-                Reason::GilEnabled,
-                format!("the GIL came back in pod {}: module {module} enabled it", signal.pod),
-            ))
-        }
-        _ => None,
-    })
+    let ours = observation
+        .log_signals
+        .iter()
+        .filter(|signal| signal.at >= attempt_started && is_ours(observation, &signal.pod));
+    // A gauge has no time of its own: of a pod that is on its way out it may be of the attempt before.
+    let now = |signal: &&LogSignal| {
+        let pod = observation.free_threaded.pods.iter().find(|pod| pod.name == signal.pod);
+        pod.is_some_and(|pod| !pod.going && pod.created >= attempt_started)
+    };
+    ours.clone()
+        .find_map(gil_log)
+        .or_else(|| ours.clone().filter(now).find_map(gil_gauge))
+        .map(|how| (Reason::GilEnabled, how))
+}
+
+fn gil_log(signal: &LogSignal) -> Option<String> {
+    let LogSignalKind::GilEnabled { module } = &signal.kind else { return None };
+    Some(format!("the GIL came back in pod {}: module {module} enabled it", signal.pod))
+}
+
+fn gil_gauge(signal: &LogSignal) -> Option<String> {
+    let LogSignalKind::GilGauge { module } = &signal.kind else { return None };
+    let module = module.as_ref().map_or_else(
+        || "which module enabled it is not said; spec.freeThreaded.probe would know".to_owned(),
+        |module| format!("module {module} enabled it"),
+    );
+    Some(format!(
+        "the GIL came back in pod {}: python_gil_enabled is 1 at several scrapes; {module}",
+        signal.pod
+    ))
 }
 
 fn is_ours(observation: &Observation, name: &str) -> bool {
@@ -306,6 +325,22 @@ mod tests {
         world.log_signals.push(log("orders-ft-a", -1, gil()));
         let sentence = "the GIL came back in pod orders-ft-a: module legacyext enabled it";
         assert_eq!(found(&world), Some((Reason::GilEnabled, sentence.into())));
+    }
+
+    #[test]
+    fn the_gauge_says_it_too_and_the_log_knows_more() {
+        let mut world = world();
+        let gauge = |module: Option<&str>| LogSignalKind::GilGauge { module: module.map(str::to_owned) };
+        world.log_signals = vec![log("orders-a", -1, gauge(None)), log("orders-ft-a", -40, gauge(None))];
+        assert_eq!(found(&world), None);
+        world.log_signals.push(log("orders-ft-a", -1, gauge(None)));
+        let (reason, sentence) = found(&world).unwrap();
+        assert_eq!(reason, Reason::GilEnabled);
+        assert!(sentence.ends_with("is not said; spec.freeThreaded.probe would know"), "{sentence}");
+        world.log_signals[2] = log("orders-ft-a", -1, gauge(Some("fast")));
+        assert!(found(&world).unwrap().1.ends_with("module fast enabled it"));
+        world.log_signals.push(log("orders-ft-a", 0, LogSignalKind::GilEnabled { module: "first".into() }));
+        assert_eq!(found(&world).unwrap().1, "the GIL came back in pod orders-ft-a: module first enabled it");
     }
 
     #[test]

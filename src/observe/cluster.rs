@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{
-        ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_POOL, LABEL_PREFLIGHT,
+        ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, Check, FreeThreadRollout, LABEL_POOL, LABEL_PREFLIGHT,
         LABEL_ROLLOUT, MANAGER_POOL, MANAGER_ROUTE, POOL_FREE_THREADED,
     },
     pool::{Rendered, render, standard_hash},
@@ -36,8 +36,8 @@ pub struct Scene {
     pub observation: Observation,
     /// The pool as it should be; `None` where it cannot be rendered.
     pub rendered: Option<Rendered>,
-    /// The Job that inspects the image, as it should be; `None` where none is to be.
-    pub job: Option<Value>,
+    /// The Job of each check of the image that is asked for, as it should be.
+    pub jobs: BTreeMap<Check, Value>,
     /// Our pods for the log watch: name, uid, restarts.
     pub our_pods: Vec<(String, String, i32)>,
     /// Who owns what of our Deployment, as the API server keeps it.
@@ -87,7 +87,7 @@ pub fn observe(
         wanted_hash: rendered.as_ref().map(|r| r.hash.clone()).unwrap_or_default(),
         pods,
     };
-    let (preflight, job) = preflight(rollout, rendered.as_ref(), stores);
+    let (preflight, jobs) = preflight(rollout, workload.as_deref(), rendered.as_ref(), stores);
     let observation = Observation {
         standard,
         free_threaded,
@@ -99,7 +99,7 @@ pub fn observe(
         scrape_interval_ms,
     };
     let live_owners = live.map(|d| d.managed_fields().to_vec()).unwrap_or_default();
-    Scene { observation, rendered, job, our_pods, live_owners }
+    Scene { observation, rendered, jobs, our_pods, live_owners }
 }
 
 /// The Services that select the standard pool's pods.

@@ -126,6 +126,12 @@ impl LogWatch {
         }
     }
 
+    /// Takes in what a pod says by other means than its log.
+    pub fn heard(&self, rollout: &RolloutRef, pod: &str, at: Timestamp, kind: LogSignalKind) {
+        let (signals, tails) = (self.signals.clone(), self.tails.clone());
+        Sink { rollout: rollout.clone(), signals, tails, poke: self.poke.clone() }.signal(pod, at, kind);
+    }
+
     /// Follows exactly these containers for the rollout, the first [`MAX_PODS`] of them; starts and stops what it must. Name a container
     /// once it has started: until then there is no log, and it is asked for at growing intervals. Has to be called within a tokio runtime.
     pub fn ensure(&self, rollout: &RolloutRef, targets: &[LogTarget]) {

@@ -1,9 +1,11 @@
 //! One immutable picture of the world for one pass. Plain data without a client: `judge` and `decide` may import it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::preflight::image::ImageFinding;
+use crate::{api::Check, preflight::image::CheckFinding};
 
 /// Everything that one pass of a rollout goes by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,7 +14,7 @@ pub struct Observation {
     pub standard: Option<StandardPool>,
     /// The free-threaded pool.
     pub free_threaded: FreeThreadedPool,
-    /// The inspection of the image; `None` where there is none and none is to be.
+    /// The checks of the image; `None` where there are none and none are to be.
     #[serde(default)]
     pub preflight: Option<PreflightSeen>,
     /// The route as read back.
@@ -137,24 +139,29 @@ pub struct Exit {
     pub at: Timestamp,
 }
 
-/// What only a pod's log shows.
+/// What only a pod itself shows: in its log, or by a gauge that is no count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogSignal {
     /// The pod.
     pub pod: String,
-    /// When the line was written.
+    /// When the line was written, or the gauge read.
     pub at: Timestamp,
     /// What it says.
     pub kind: LogSignalKind,
 }
 
-/// The lines that are understood.
+/// The lines that are understood, and the one gauge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogSignalKind {
     /// CPython's warning that it enabled the GIL to load a module.
     GilEnabled {
         /// The module, `[\w.]{1,128}`.
         module: String,
+    },
+    /// `python_gil_enabled` is 1, scrape after scrape.
+    GilGauge {
+        /// The module, where the probe knows it, `[\w.]{1,128}`.
+        module: Option<String>,
     },
     /// `Fatal Python error: ...`
     FatalError {
@@ -177,12 +184,13 @@ pub struct LogTail {
     pub lines: Vec<String>,
 }
 
-/// The inspection of the image, as it should be and as it is.
+/// The checks of the image, as they should be and as they are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PreflightSeen {
-    /// Fingerprint of the Job as the current spec and standard template render it; empty where none is to be.
-    pub wanted: String,
-    /// The Job's name.
+    /// Fingerprint of the Job of each check that is asked for, as the current spec and standard template render it; in order, and empty
+    /// where there is no pool to be.
+    pub wanted: BTreeMap<Check, String>,
+    /// The Job's name: there is one at a time.
     pub name: String,
     /// What exists in the cluster; `None` when there is no Job.
     pub job: Option<LiveJob>,
@@ -195,6 +203,8 @@ pub struct LiveJob {
     pub uid: String,
     /// Fingerprint that the operator recorded on it.
     pub of: String,
+    /// What it does; `None` where its label says nothing that is known.
+    pub check: Option<Check>,
     /// It is being deleted.
     pub deleting: bool,
     /// When Kubernetes started it.
@@ -208,7 +218,7 @@ pub struct LiveJob {
     /// What the pod's container runs, as the node names it.
     pub image_id: Option<String>,
     /// What the pod's log says, once it has ended and the log is read.
-    pub finding: Option<ImageFinding>,
+    pub finding: Option<CheckFinding>,
 }
 
 /// The route as read back.

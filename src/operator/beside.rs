@@ -10,8 +10,12 @@ use tokio::sync::watch;
 use super::{Metrics, wanted::Wanted};
 use crate::{
     api::{Analysis, AttemptStatus},
-    judge::{AttemptSpec, Beside, GaugeFinding, GaugeSpec, Memory, MemoryFinding, MemorySpec, WeightChange},
+    judge::{
+        AttemptSpec, Beside, GaugeFinding, GaugeSpec, Memory, MemoryFinding, MemorySpec, Pool, WeightChange,
+    },
     observe::{
+        LogSignalKind,
+        logs::{LogWatch, RolloutRef},
         presets,
         prometheus::{AttemptKey, HttpSource, MemoryReader, QueryProblem, promql::Selector},
     },
@@ -83,12 +87,15 @@ pub(super) async fn look(
     source: Arc<HttpSource>,
     inputs: watch::Receiver<Wanted>,
     looked: watch::Sender<Looked>,
+    logs: Arc<LogWatch>,
     metrics: Metrics,
 ) {
-    let mut reader = BesideReader { source, memory: None, gauges: Vec::new(), asked: None };
+    let mut reader =
+        BesideReader { source, memory: None, gauges: Vec::new(), asked: None, gil_asked: i64::MIN };
     loop {
         let wanted = inputs.borrow().clone();
         let now = Timestamp::now().as_millisecond();
+        reader.read_gil(&wanted, &logs, now).await;
         reader.read_memory(&wanted, &metrics, now).await;
         reader.read_gauges(&wanted, now).await;
         looked.send_replace(Looked {
@@ -109,6 +116,8 @@ struct BesideReader {
     gauges: Vec<GaugeFinding>,
     /// Since when the weight had been served and at which time the gauges were asked last, ms since the epoch.
     asked: Option<(i64, i64)>,
+    /// When the GIL was asked for last, ms since the epoch.
+    gil_asked: i64,
 }
 
 /// The memory of one attempt. All of it follows from the samples: after a restart they are read again from the attempt's start.
@@ -123,6 +132,28 @@ struct MemoryWatch {
 }
 
 impl BesideReader {
+    /// A gauge that says that the GIL is on is a signal like the log's line. One that is not exported, or cannot be read, says nothing.
+    async fn read_gil(&mut self, wanted: &Wanted, logs: &LogWatch, now: i64) {
+        let scrape = wanted.spec.cell_ms.max(1);
+        if (self.gil_asked..self.gil_asked.saturating_add(scrape / 2)).contains(&now) {
+            return;
+        }
+        self.gil_asked = now;
+        let ours = wanted.pods.iter().filter(|pod| pod.pool == Pool::FreeThreaded);
+        let ours: Vec<String> = ours.map(|pod| pod.name.clone()).collect();
+        match self.source.gil_enabled(&wanted.scope, &ours, scrape, now).await {
+            Ok(found) => {
+                let (namespace, name) = wanted.rollout.clone();
+                let rollout = RolloutRef { namespace, name, uid: wanted.scope.rollout.clone() };
+                for (pod, module) in found {
+                    let at = Timestamp::from_millisecond(now).unwrap_or_default();
+                    logs.heard(&rollout, &pod, at, LogSignalKind::GilGauge { module });
+                }
+            }
+            Err(problem) => tracing::debug!(%problem, "python_gil_enabled not read"),
+        }
+    }
+
     async fn read_memory(&mut self, wanted: &Wanted, metrics: &Metrics, now: i64) {
         let Wanted { scope, key, pods, beside, .. } = wanted;
         let (key, cell) = (*key, wanted.spec.cell_ms);

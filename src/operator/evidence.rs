@@ -42,7 +42,7 @@ const BETWEEN_PIECES: Duration = Duration::from_millis(20);
 pub(super) struct Evidence {
     source: Arc<HttpSource>,
     reader: Arc<Reader>,
-    logs: LogWatch,
+    logs: Arc<LogWatch>,
     pokes: Pokes,
     metrics: Metrics,
     readers: Mutex<BTreeMap<String, Follower>>,
@@ -65,7 +65,7 @@ impl Evidence {
         let source = Arc::new(source);
         let reader = Arc::new(Reader::new(source.clone()));
         let bell = pokes.clone();
-        let logs = LogWatch::new(client.clone(), move |namespace, name| bell.poke(namespace, name));
+        let logs = Arc::new(LogWatch::new(client.clone(), move |namespace, name| bell.poke(namespace, name)));
         Self { source, reader, logs, pokes, metrics, readers: Mutex::default() }
     }
 
@@ -195,6 +195,7 @@ impl Evidence {
             self.reader.clone(),
             inputs,
             finding,
+            self.logs.clone(),
             self.pokes.clone(),
             self.metrics.clone(),
         ));
@@ -212,11 +213,12 @@ async fn read(
     reader: Arc<Reader>,
     inputs: watch::Receiver<Wanted>,
     latest: watch::Sender<Told>,
+    logs: Arc<LogWatch>,
     pokes: Pokes,
     metrics: Metrics,
 ) {
     let (looked, beside) = watch::channel(Looked::default());
-    let look = look(source.clone(), inputs.clone(), looked, metrics.clone());
+    let look = look(source.clone(), inputs.clone(), looked, logs, metrics.clone());
     futures::join!(look, count(source, reader, inputs, latest, beside, pokes, metrics));
 }
 

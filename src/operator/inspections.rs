@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use crate::{
     api::FreeThreadRollout,
     observe::{LiveJob, Pokes, Scene, text},
-    preflight::image::{CONTAINER, ImageFinding, MARKER},
+    preflight::image::{CONTAINER, CheckFinding, MARKER},
 };
 
 /// Bound on one reading.
@@ -40,7 +40,7 @@ struct Inspection {
     job: String,
     /// The last trouble of its pod: where Kubernetes ends a Job for its time the pod is gone.
     trouble: Option<String>,
-    finding: Option<ImageFinding>,
+    finding: Option<CheckFinding>,
     reading: Option<AbortHandle>,
 }
 
@@ -116,7 +116,8 @@ fn lock(known: &Mutex<BTreeMap<String, Inspection>>) -> MutexGuard<'_, BTreeMap<
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn read(api: &Api<Pod>, pod: &str, job: &LiveJob) -> ImageFinding {
+async fn read(api: &Api<Pod>, pod: &str, job: &LiveJob) -> CheckFinding {
+    let Some(check) = job.check else { return lost(job, Some("nobody knows what it did")) };
     let params = LogParams {
         container: Some(CONTAINER.into()),
         limit_bytes: Some(BYTES),
@@ -132,14 +133,14 @@ async fn read(api: &Api<Pod>, pod: &str, job: &LiveJob) -> ImageFinding {
             Ok(Ok(log)) if !log.contains(MARKER) => {
                 return lost(job, last_line(&log).or(job.trouble.clone()).as_deref());
             }
-            Ok(Ok(log)) => return ImageFinding::of_log(&log),
+            Ok(Ok(log)) => return CheckFinding::of_log(check, &log),
             Ok(Err(error)) => problem = error.to_string(),
             Err(_) => problem = format!("no answer within {} s", READ_TIMEOUT.as_secs()),
         }
         tracing::debug!(pod, problem, "log of an inspection not read");
     }
     let sentence = format!("the log of pod {pod} cannot be read: {}", text(&problem));
-    ImageFinding::unknown(sentence, Vec::new())
+    CheckFinding::unknown(sentence, Vec::new())
 }
 
 fn last_line(log: &str) -> Option<String> {
@@ -147,8 +148,8 @@ fn last_line(log: &str) -> Option<String> {
 }
 
 /// The Job ended and said nothing of the image: its time was over, its pod could not start, somebody deleted it.
-fn lost(job: &LiveJob, trouble: Option<&str>) -> ImageFinding {
+fn lost(job: &LiveJob, trouble: Option<&str>) -> CheckFinding {
     let ended = job.ended.as_deref().unwrap_or("it ended");
     let trouble = trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
-    ImageFinding::unknown(format!("the inspection did not run to its end: {ended}{trouble}"), Vec::new())
+    CheckFinding::unknown(format!("the Job did not run to its end: {ended}{trouble}"), Vec::new())
 }

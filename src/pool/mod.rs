@@ -3,7 +3,9 @@
 //! Pure. `observe` renders it to know what the pool should be, `act` applies what was rendered.
 
 mod patch;
+mod probe;
 mod render;
 mod safety;
 
+pub use probe::PROBE_CONTAINER;
 pub use render::{CHECK_CONTAINER, RenderError, Rendered, render, standard_hash};

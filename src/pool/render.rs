@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Map, Value, json};
 
-use super::{patch::strategic_merge, safety::weakened};
+use super::{patch::strategic_merge, probe, safety::weakened};
 use crate::api::{
     ANNOTATION_TEMPLATE_HASH, FreeThreaded, LABEL_MANAGED_BY, LABEL_POOL, LABEL_ROLLOUT, MANAGED_BY,
     POOL_FREE_THREADED, Resources, hash, pool_name,
@@ -102,7 +102,12 @@ pub fn render(
     serde_json::from_value::<k8s_openapi::api::core::v1::PodTemplateSpec>(ours.clone())
         .map_err(|e| RenderError::Patch(e.to_string()))?;
     add_pre_stop(&mut ours, &container);
-    add_check(&mut ours, &container, &spec.python);
+    if let Some(check) = check(&ours, &container, &spec.python) {
+        add_first(&mut ours, check.clone());
+        if spec.probe {
+            probe::add(&mut ours, &check, &container, &spec.python);
+        }
+    }
 
     let labels = labels(rollout, serving, &patch);
     let annotations = annotations(&ours);
@@ -229,10 +234,9 @@ fn add_pre_stop(template: &mut Value, container: &str) {
     }
 }
 
-fn add_check(template: &mut Value, container: &str, python: &str) {
-    let Some(python_container) = containers(template).find(|c| name_of(c) == container).cloned() else {
-        return;
-    };
+/// The init container that refuses an image without a free-threaded interpreter.
+fn check(template: &Value, container: &str, python: &str) -> Option<Value> {
+    let python_container = containers(template).find(|c| name_of(c) == container)?;
     let mut check = json!({"name": CHECK_CONTAINER, "command": [python, "-c", CHECK_SCRIPT],
         "terminationMessagePolicy": "FallbackToLogsOnError"});
     // As the container itself: same image, rights, mounts (the interpreter may come from one) and resources.
@@ -250,10 +254,14 @@ fn add_check(template: &mut Value, container: &str, python: &str) {
             object.insert(field.into(), value.clone());
         }
     }
+    Some(check)
+}
+
+fn add_first(template: &mut Value, init: Value) {
     let Some(pod) = template.get_mut("spec").and_then(Value::as_object_mut) else { return };
     let list = pod.entry("initContainers").or_insert_with(|| json!([]));
     if let Some(list) = list.as_array_mut() {
-        list.insert(0, check);
+        list.insert(0, init);
     }
 }
 
@@ -310,6 +318,44 @@ mod tests {
         let newer = standard("o:2", json!({}));
         assert_ne!(standard_hash(&plain), standard_hash(&newer));
         assert_ne!(hash(&plain), hash(&newer));
+    }
+
+    #[test]
+    fn the_probe_is_written_by_the_image_itself_and_put_first_on_its_path() {
+        let env = json!([{"name": "PYTHONPATH", "value": "/theirs"}, {"name": "A", "value": "b"}]);
+        let extra = json!({"spec": {"containers": [{"name": "web", "env": env}, {"name": "proxy", "image": "p:1"}],
+            "initContainers": [{"name": "migrate", "image": "m:1"}]}});
+        let standard = standard("o:1", extra);
+        let mut spec = spec("o:t");
+        spec.container = Some("web".into());
+        let plain = rendered(&standard, &spec).unwrap();
+        assert!(!plain.deployment.to_string().contains("freethread-probe"), "only where it is asked for");
+        spec.probe = true;
+        let pool = rendered(&standard, &spec).unwrap();
+        assert_ne!(pool.hash, plain.hash);
+        let pod = pool.deployment.pointer("/spec/template/spec").unwrap();
+        let names = |list: &str| -> Vec<&str> {
+            pod[list].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect()
+        };
+        assert_eq!(names("initContainers"), ["freethread-check", "freethread-probe", "migrate"]);
+        assert_eq!(names("volumes"), ["freethread-probe"]);
+        let container =
+            |name: &str| pod["containers"].as_array().unwrap().iter().find(|c| c["name"] == name).unwrap();
+        let (web, proxy, writer) = (container("web"), container("proxy"), &pod["initContainers"][1]);
+        let path = json!({"name": "PYTHONPATH", "value": "/freethread-probe/freethread_probe/inject"});
+        assert_eq!(web["env"], json!([{"name": "A", "value": "b"}, path]));
+        let mount = |read_only| json!([{"name": "freethread-probe", "mountPath": "/freethread-probe", "readOnly": read_only}]);
+        assert_eq!((&web["volumeMounts"], &writer["volumeMounts"]), (&mount(true), &mount(false)));
+        assert_eq!(proxy.get("volumeMounts"), None);
+        assert_eq!(writer["env"], env, "it writes down what the image's own path is");
+        let files: Value = serde_json::from_str(writer["command"][4].as_str().unwrap()).unwrap();
+        assert!(files["inject/sitecustomize.py"].as_str().unwrap().contains("freethread_probe.start()"));
+        let all =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/probe/src/freethread_probe")).unwrap();
+        for file in all.map(|file| file.unwrap().file_name().into_string().unwrap()) {
+            let python = std::path::Path::new(&file).extension().is_some_and(|extension| extension == "py");
+            assert!(!python || files.get(&file).is_some(), "{file} is left out");
+        }
     }
 
     #[test]

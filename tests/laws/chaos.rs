@@ -162,7 +162,17 @@ pub(crate) fn ask_for_benefit(world: &mut World) {
 pub(crate) fn ask_for_preflight(world: &mut World) {
     let (policy, module) =
         (world.random.pick(&["Require", "Require", "Warn", "Skip"]), world.random.pick(&["app", "main"]));
-    let asked = serde_json::json!({"inspect": policy, "import": [module]});
+    let mut asked = serde_json::json!({"inspect": policy, "import": [module]});
+    if world.random.percent(30) {
+        let policy = world.random.pick(&["Require", "Require", "Warn", "Skip"]);
+        asked["stress"] =
+            serde_json::json!({"policy": policy, "commands": [{"name": "a", "command": ["a"]}]});
+    }
+    if world.random.percent(30) {
+        let policy = world.random.pick(&["Require", "Require", "Warn", "Skip"]);
+        let speedup = world.random.pick(&["10%", "10%", "30%", "90%"]);
+        asked["benchmark"] = serde_json::json!({"policy": policy, "command": ["a"], "minSpeedup": speedup, "budget": "1m", "runTimeout": "5s"});
+    }
     let asked = serde_json::from_value(asked).unwrap();
     world.spec.preflight = if world.random.percent(90) { Some(asked) } else { None };
 }

@@ -2,12 +2,13 @@
 
 use freethread_rollout::{
     api::{
-        AttemptStatus, BenefitOutcome, FreeThreadRolloutStatus, Mode, OnBlind, OnInconclusive, OnNone, Pace,
-        Phase, PreflightPolicy, PreflightVerdict, Reason, Span,
+        AttemptStatus, BenefitOutcome, Check, FreeThreadRolloutStatus, Mode, OnBlind, OnInconclusive, OnNone,
+        Pace, Phase, PreflightPolicy, PreflightVerdict, Reason, Span,
     },
     decide::{Decision, Movement, PoolWanted, reach},
     judge::{Blind, FindingKind},
     observe::Observation,
+    preflight::image::asked,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -106,9 +107,16 @@ fn without_benefit(world: &World, decision: &Decision) -> Result<(), String> {
         demand(decision.target.movement != Movement::Rise, "not worth it, and rises")?;
     }
     let fresh = next.phase == Phase::NoBenefit && before.phase != Phase::NoBenefit;
+    let measured = next.preflight.as_ref().and_then(|known| known.benchmark.as_ref());
+    let before_traffic = world.written() == 0
+        && measured.is_some_and(|known| known.verdict == PreflightVerdict::NoBenefit && !known.again);
     if fresh {
         demand(
-            none(next) && gives_back || asked.is_none() || before.attempt.is_none() || noted(world),
+            none(next) && gives_back
+                || before_traffic
+                || asked.is_none()
+                || before.attempt.is_none()
+                || noted(world),
             "given back unasked",
         )?;
         demand(
@@ -180,16 +188,20 @@ fn law3(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
 
 /// From zero only on an image that was looked at; and never further where pods run another one than that.
 fn looked_at(world: &World, decision: &Decision) -> Result<(), String> {
-    let asked = world.spec.preflight.as_ref().filter(|asked| asked.inspect != PreflightPolicy::Skip);
-    let Some(asked) = asked else { return Ok(()) };
-    let known = decision.status.preflight.as_ref();
+    let Some(wanted) = &world.spec.preflight else { return Ok(()) };
+    let known = |check| decision.status.preflight.as_ref().and_then(|known| known.of(check));
     if world.written() == 0 {
-        let known = known.filter(|known| known.of == world.inspection() && !known.again);
-        let known = known.ok_or("rises on an image that was not looked at")?;
-        let passed = known.verdict == PreflightVerdict::Passed || asked.inspect == PreflightPolicy::Warn;
-        return demand(passed, "rises on an image that did not pass");
+        for (check, of) in world.checks() {
+            let known = known(check).filter(|known| known.of == of && !known.again);
+            let known = known.ok_or_else(|| format!("rises on an image without {}", check.name()))?;
+            let done = known.verdict != PreflightVerdict::Measuring;
+            let warn = done && asked(wanted, check) == PreflightPolicy::Warn;
+            let passed = known.verdict == PreflightVerdict::Passed || warn;
+            demand(passed, "rises on an image that did not pass")?;
+        }
+        return Ok(());
     }
-    let id = known.and_then(|known| known.image_id.clone());
+    let id = Check::ALL.into_iter().find_map(|check| known(check)?.image_id.clone());
     let same = id.is_none_or(|id| world.pods.iter().all(|(pod, _)| pod.image_id.as_ref() == Some(&id)));
     demand(same, "rises on pods of another image than was looked at")
 }

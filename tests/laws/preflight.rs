@@ -1,7 +1,7 @@
 //! The image before it gets traffic, case by case.
 
 use freethread_rollout::{
-    api::{Phase, PreflightVerdict, Reason},
+    api::{Check, Phase, PreflightVerdict, Reason},
     decide::{JobWanted, PoolWanted},
 };
 use jiff::SignedDuration;
@@ -20,14 +20,15 @@ fn inspected(inspect: &str, image: PreflightVerdict) -> World {
 }
 
 fn known(world: &World) -> (PreflightVerdict, bool) {
-    world.status.preflight.as_ref().map(|known| (known.verdict, known.again)).unwrap()
+    let known = world.status.preflight.as_ref().and_then(|known| known.inspect.as_ref()).unwrap();
+    (known.verdict, known.again)
 }
 
 #[test]
 fn a_clean_image_is_inspected_once_and_then_its_pool_is_built() {
     let mut world = inspected("Require", PreflightVerdict::Passed);
     let first = pass(&mut world);
-    assert_eq!((first.job, first.pool), (JobWanted::Create, PoolWanted::Leave));
+    assert_eq!((first.job, first.pool), (JobWanted::Create(Check::Inspect), PoolWanted::Leave));
     pass(&mut world);
     assert_eq!((world.status.phase, world.status.reason), (Phase::Preflight, Reason::PreflightRunning));
     assert_eq!(world.status.message, "image orders:1-ft is inspected by Job orders-preflight");
@@ -80,12 +81,12 @@ fn what_cannot_be_told_is_no_pass_and_is_tried_again() {
     assert_eq!((world.status.phase, world.live.is_none()), (Phase::Preflight, true));
     assert!(
         decision.events.iter().any(|note| note.warning
-            && note.message == "preflight of image orders:1-ft: the image: Unknown; it is inspected again"),
+            && note.message == "preflight of image orders:1-ft: the image: Unknown; it is tried again"),
         "{:?}",
         decision.events
     );
     let next = world.status.next.clone().unwrap();
-    let at = world.status.preflight.clone().unwrap().at.unwrap().0;
+    let at = world.status.preflight.clone().unwrap().inspect.unwrap().at.unwrap().0;
     assert_eq!(next.at.unwrap().0, at + SignedDuration::from_mins(1));
     world.image = PreflightVerdict::Passed;
     world.tick(61_000);
@@ -138,7 +139,8 @@ fn a_tag_that_names_another_image_by_now_gets_no_more() {
     world.image_id = "orders@sha256:b".into();
     world.say("retry");
     until(&mut world, Reason::AwaitingApproval);
-    assert_eq!(world.status.preflight.as_ref().unwrap().image_id.as_deref(), Some("orders@sha256:b"));
+    let known = world.status.preflight.clone().unwrap().inspect.unwrap();
+    assert_eq!(known.image_id.as_deref(), Some("orders@sha256:b"));
 }
 
 #[test]
@@ -161,4 +163,126 @@ fn mode_observe_inspects_and_says_what_it_waits_for() {
         said.clone_from(&world.status.message);
     }
     assert_eq!(said, "mode Observe: would wait: preflight of image orders:1-ft: the image: Blocked");
+}
+
+fn measured(speed: i64, min_speedup: &str) -> World {
+    let mut world = inspected("Require", PreflightVerdict::Passed);
+    let asked = serde_json::json!({"import": ["app"], "stress": {"commands": [{"name": "race", "command": ["race"]}]},
+        "benchmark": {"command": ["work"], "minSpeedup": min_speedup, "budget": "1h"}});
+    world.spec.preflight = Some(serde_json::from_value(asked).unwrap());
+    world.speed = speed;
+    world
+}
+
+fn benchmark(world: &World) -> freethread_rollout::api::CheckStatus {
+    world.status.preflight.clone().unwrap().benchmark.unwrap()
+}
+
+fn benchmark_rounds(world: &World) -> usize {
+    world
+        .status
+        .preflight
+        .as_ref()
+        .and_then(|known| Some(known.benchmark.as_ref()?.rounds.len()))
+        .unwrap_or(0)
+}
+
+#[test]
+fn checks_are_done_one_after_the_other_and_a_benchmark_round_by_round() {
+    let mut world = measured(300_000, "10%");
+    let mut created = Vec::new();
+    let mut said = Vec::new();
+    while world.status.reason != Reason::Holding {
+        let decision = pass(&mut world);
+        created.extend(match decision.job {
+            JobWanted::Create(check) => Some(check),
+            _ => None,
+        });
+        said.push(world.status.message.clone());
+        assert!(world.live.is_none() || created.len() >= 6, "no pool before all is known");
+    }
+    assert_eq!(
+        created,
+        [
+            Check::Inspect,
+            Check::Stress,
+            Check::Benchmark,
+            Check::Benchmark,
+            Check::Benchmark,
+            Check::Benchmark
+        ]
+    );
+    assert!(said.contains(&"image orders:1-ft is stressed by Job orders-preflight".to_owned()), "{said:?}");
+    let measuring = "image orders:1-ft is measured against the standard image by Job orders-preflight; 3 of at least 4 \
+                     rounds are measured";
+    assert!(said.contains(&measuring.to_owned()), "{said:?}");
+    let known = benchmark(&world);
+    assert_eq!((known.verdict, known.rounds.len()), (PreflightVerdict::Passed, 4));
+    assert!(
+        known.sentence.starts_with("1.36 times as fast as the standard image (95 % interval "),
+        "{}",
+        known.sentence
+    );
+}
+
+#[test]
+fn an_image_that_is_not_worth_it_ends_without_traffic() {
+    let mut world = measured(0, "20%");
+    until(&mut world, Reason::NoBenefit);
+    settle(&mut world);
+    assert_eq!((world.status.phase, world.live.is_none()), (Phase::NoBenefit, true));
+    let message = &world.status.message;
+    assert!(message.starts_with("preflight of image orders:1-ft: 1.01 times as fast"), "{message}");
+    assert!(message.contains("less than the 1.20 wanted"), "{message}");
+    assert_eq!(condition(&world, "PreflightPassed").0, "False");
+    assert_eq!(states(&world), "True False False");
+    // What is wanted is edited: the same rounds say something else.
+    let rounds = benchmark(&world).rounds;
+    let asked = world.spec.preflight.as_mut().unwrap().benchmark.as_mut().unwrap();
+    asked.min_speedup = "30%".parse().unwrap();
+    settle(&mut world);
+    assert_eq!(world.status.reason, Reason::NoBenefit, "it is asked for more than before");
+    // Or no longer needed.
+    let asked = world.spec.preflight.as_mut().unwrap().benchmark.as_mut().unwrap();
+    asked.policy = freethread_rollout::api::PreflightPolicy::Warn;
+    until(&mut world, Reason::Holding);
+    assert_eq!(benchmark(&world).rounds, rounds, "nothing is measured again");
+}
+
+#[test]
+fn a_retry_after_no_benefit_measures_anew() {
+    let mut world = measured(0, "20%");
+    until(&mut world, Reason::NoBenefit);
+    settle(&mut world);
+    let stress = world.status.preflight.clone().unwrap().stress.unwrap();
+    world.speed = 500_000;
+    world.say("retry");
+    until(&mut world, Reason::Holding);
+    assert_eq!(result(&world), "attempt 2 begins, with fresh evidence");
+    assert!(benchmark(&world).sentence.starts_with("1.6"), "{}", benchmark(&world).sentence);
+    assert_eq!(
+        world.status.preflight.clone().unwrap().stress.unwrap(),
+        stress,
+        "what passed is not done again"
+    );
+}
+
+#[test]
+fn a_benchmark_that_cannot_tell_in_its_budget_waits_for_a_person() {
+    // 10 % is wanted, and it is 10 %.
+    let mut world = measured(90_310, "10%");
+    while world.status.reason != Reason::PreflightUnknown && benchmark_rounds(&world) <= 30 {
+        pass(&mut world);
+    }
+    assert_eq!(benchmark(&world).rounds.len(), 30);
+    let message = world.status.message.clone();
+    assert!(message.contains("30 rounds in 1h did not suffice to tell it from the 1.10 wanted"), "{message}");
+    world.tick(4 * 3_600_000);
+    settle(&mut world);
+    assert_eq!((world.status.message.as_str(), benchmark(&world).rounds.len()), (message.as_str(), 30));
+    // A shorter budget ends it earlier.
+    let mut world = measured(90_310, "10%");
+    world.spec.preflight.as_mut().unwrap().benchmark.as_mut().unwrap().budget = "1m".parse().unwrap();
+    until(&mut world, Reason::PreflightUnknown);
+    assert!((2..30).contains(&benchmark(&world).rounds.len()), "{}", benchmark(&world).rounds.len());
 }

@@ -1,14 +1,19 @@
 //! A small world: what a decision does to a cluster, without one. Only the persisted status and the cluster survive a crash.
 
+use std::collections::BTreeMap;
+
 use freethread_rollout::{
-    api::{FreeThreadRolloutSpec, FreeThreadRolloutStatus, PreflightPolicy, PreflightVerdict, hash},
+    api::{
+        BenchmarkRound, Check, FreeThreadRolloutSpec, FreeThreadRolloutStatus, PreflightPolicy,
+        PreflightVerdict, hash,
+    },
     decide::{Decision, Guards, Input, JobWanted, Movement, PoolWanted, decide_with},
     judge::Finding,
     observe::{
         FreeThreadedPool, LiveJob, LivePool, LogTail, Observation, Obstacle, Pod, Precision, PreflightSeen,
         RollbackNote, RouteState, StandardPool,
     },
-    preflight::image::ImageFinding,
+    preflight::image::{CheckFinding, asked},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -76,10 +81,12 @@ pub(crate) struct World {
     pub(crate) refuse_rise: bool,
     /// The API server refuses our Deployment, in these words.
     pub(crate) refuse_pool: Option<String>,
-    /// The Job that inspects the image, and when it ends with which verdict.
+    /// The Job that checks the image, and when it ends.
     pub(crate) job: Option<(LiveJob, Timestamp)>,
     /// What the inspections will say.
     pub(crate) image: PreflightVerdict,
+    /// How much faster the next round of a benchmark is, in millionths of a logarithm.
+    pub(crate) speed: i64,
     /// What our pods run, as the node names it.
     pub(crate) image_id: String,
     names: u64,
@@ -123,6 +130,7 @@ impl World {
             refuse_pool: None,
             job: None,
             image: PreflightVerdict::Passed,
+            speed: 300_000,
             image_id: "orders@sha256:a".into(),
             names: 0,
         }
@@ -137,12 +145,13 @@ impl World {
         format!("{standard}/{}", freethread_rollout::api::hash(&self.spec.free_threaded))
     }
 
-    /// Fingerprint of the inspection that is asked for; empty where none is.
-    pub(crate) fn inspection(&self) -> String {
-        let asked = self.spec.preflight.as_ref().filter(|asked| asked.inspect != PreflightPolicy::Skip);
-        let words =
-            asked.filter(|_| self.standard.is_some()).map(|asked| (self.wanted_hash(), &asked.import));
-        words.map(|words| hash(&words)).unwrap_or_default()
+    /// Fingerprint of each check that is asked for.
+    pub(crate) fn checks(&self) -> BTreeMap<Check, String> {
+        let Some(wanted) = self.spec.preflight.as_ref().filter(|_| self.standard.is_some()) else {
+            return BTreeMap::new();
+        };
+        let checks = Check::ALL.into_iter().filter(|check| asked(wanted, *check) != PreflightPolicy::Skip);
+        checks.map(|check| (check, hash(&(check, self.wanted_hash(), &wanted.import)))).collect()
     }
 
     pub(crate) fn observe(&self) -> Observation {
@@ -189,7 +198,7 @@ impl World {
                 trouble: self.refuse_pool.clone(),
             },
             preflight: Some(PreflightSeen {
-                wanted: self.inspection(),
+                wanted: self.checks(),
                 name: "orders-preflight".into(),
                 job: self.job.as_ref().map(|(job, _)| job.clone()),
             }),
@@ -240,14 +249,16 @@ impl World {
             }
         }
         match decision.job {
-            JobWanted::Create if self.job.is_none() => {
+            JobWanted::Create(check) if self.job.is_none() => {
                 if !write() {
                     return false;
                 }
                 self.names += 1;
                 let ends = self.now + SignedDuration::from_secs(5);
-                let (uid, of) = (format!("job-{}", self.names), self.inspection());
-                self.job = Some((LiveJob { uid, of, started: Some(self.now), ..LiveJob::default() }, ends));
+                let (uid, of) = (format!("job-{}", self.names), self.checks()[&check].clone());
+                let started = Some(self.now);
+                let job = LiveJob { uid, of, check: Some(check), started, ..LiveJob::default() };
+                self.job = Some((job, ends));
             }
             JobWanted::Remove => {
                 if !write() {
@@ -255,7 +266,7 @@ impl World {
                 }
                 self.job = None;
             }
-            JobWanted::Create | JobWanted::Leave => {}
+            JobWanted::Create(_) | JobWanted::Leave => {}
         }
         match decision.pool {
             PoolWanted::Leave => {}
@@ -352,12 +363,17 @@ impl World {
         if let Some((job, _)) = self.job.as_mut().filter(|(_, ends)| *ends <= self.now) {
             job.ended = Some("Complete".into());
             job.image_id = Some(self.image_id.clone());
-            job.finding.get_or_insert(ImageFinding {
-                verdict: self.image,
+            let round = BenchmarkRound { speed: self.speed, ..BenchmarkRound::default() };
+            let measured = job.check == Some(Check::Benchmark) && self.image == PreflightVerdict::Passed;
+            job.finding.get_or_insert(CheckFinding {
+                verdict: if measured { PreflightVerdict::Measuring } else { self.image },
                 sentence: format!("the image: {:?}", self.image),
                 blockers: vec![],
                 hints: vec![],
+                round: measured.then_some(round),
             });
+            // No two rounds are the same.
+            self.speed += if job.uid.ends_with(['1', '3', '5', '7', '9']) { 10_000 } else { -10_000 };
         }
         // A Deployment that is being deleted and has no pods is gone.
         if self.live.as_ref().is_some_and(|live| live.deleting && live.replicas == 0) {

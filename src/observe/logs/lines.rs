@@ -255,6 +255,7 @@ mod tests {
                     Some(LogSignalKind::GilEnabled { module }) => prop_assert!(module.chars().count() <= 128),
                     Some(LogSignalKind::FatalError { error }) => prop_assert!(error.chars().count() <= 128),
                     Some(LogSignalKind::WorkerKilled { signal }) => prop_assert!(named(&signal).is_some()),
+                    Some(LogSignalKind::GilGauge { .. }) => prop_assert!(false, "no line is a gauge"),
                     None => {}
                 }
             }

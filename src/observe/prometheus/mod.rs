@@ -12,6 +12,7 @@ mod convert;
 mod cpu;
 mod credentials;
 mod gauges;
+mod gil;
 mod native;
 mod problem;
 pub mod promql;

@@ -1,144 +1,67 @@
-//! From the inspection's facts to one word and its sentence.
+//! What one Job found.
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{Document, Offender, Part};
-use crate::api::{PREFLIGHT_LINES_LIMIT, PreflightVerdict};
+use super::{DocumentError, benchmark, document::Inspected, inspection, log::document, stress};
+use crate::api::{BenchmarkRound, Check, PREFLIGHT_LINES_LIMIT, PreflightVerdict};
 
-/// Most characters of a stranger's words in one sentence.
-const WORDS: usize = 200;
-
-/// What the inspection found.
+/// What a check's Job found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageFinding {
+pub struct CheckFinding {
     /// In one word.
     pub verdict: PreflightVerdict,
     /// In one sentence.
     pub sentence: String,
-    /// What stands against it, each in one sentence; at most 20.
+    /// What stands against the image, each in one sentence; at most 20.
     pub blockers: Vec<String>,
     /// What is worth knowing and stands against nothing.
     pub hints: Vec<String>,
+    /// What a round of a benchmark measured, where it was a whole one. What it is worth depends on the other rounds.
+    pub round: Option<BenchmarkRound>,
 }
 
-impl ImageFinding {
+impl CheckFinding {
     /// What a pod's log says.
-    pub fn of_log(log: &str) -> Self {
-        match Document::of_log(log) {
-            Ok(document) => Self::of(&document),
-            Err(error) => Self::unknown(error.to_string(), Vec::new()),
-        }
+    pub fn of_log(check: Check, log: &str) -> Self {
+        let finding = match check {
+            Check::Inspect => document::<Inspected>(log).map(|document| inspection::finding(&document)),
+            Check::Stress => document(log).map(|document| stress::finding(&document)),
+            Check::Benchmark => document(log).map(|document| benchmark::finding(&document)),
+        };
+        finding.unwrap_or_else(|error: DocumentError| Self::unknown(error.to_string(), Vec::new()))
     }
 
-    /// What an inspection says. A blocker that was seen counts, whatever else could not be seen.
-    pub fn of(document: &Document) -> Self {
-        let hints = hints(document);
-        let mut blockers = blockers(document);
+    /// These stand against it.
+    pub(super) fn blocked(mut blockers: Vec<String>, hints: Vec<String>) -> Self {
         let more = blockers.len().saturating_sub(1);
+        let first = blockers.first().cloned().unwrap_or_default();
+        let sentence = if more > 0 { format!("{first}, and {more} more") } else { first };
         blockers.truncate(PREFLIGHT_LINES_LIMIT);
-        if let Some(first) = blockers.first() {
-            let sentence = if more > 0 { format!("{first}, and {more} more") } else { first.clone() };
-            return Self { verdict: PreflightVerdict::Blocked, sentence, blockers, hints };
-        }
-        match (unknown(document), &document.python) {
-            (Some(why), _) => Self::unknown(why, hints),
-            (None, None) => Self::unknown("the interpreter said nothing of itself".into(), hints),
-            (None, Some(python)) => {
-                let what = ran(document);
-                let sentence = format!("{} {}, free-threaded: {what}", python.implementation, python.version);
-                Self { verdict: PreflightVerdict::Passed, sentence, blockers, hints }
-            }
-        }
+        Self { verdict: PreflightVerdict::Blocked, sentence, blockers, hints, round: None }
+    }
+
+    /// Nothing does.
+    pub(super) fn passed(sentence: String, hints: Vec<String>) -> Self {
+        Self { verdict: PreflightVerdict::Passed, sentence, blockers: Vec::new(), hints, round: None }
     }
 
     /// It cannot be told, and this is why.
     pub fn unknown(sentence: String, hints: Vec<String>) -> Self {
-        Self { verdict: PreflightVerdict::Unknown, sentence, blockers: Vec::new(), hints }
+        Self { verdict: PreflightVerdict::Unknown, sentence, blockers: Vec::new(), hints, round: None }
     }
 }
 
-/// Every process of the image's, with what people call it. All imports together only where each alone was fine: the same words twice
-/// help nobody.
-fn parts(document: &Document) -> impl Iterator<Item = (String, &Part)> {
-    let each_fine = document.imports.iter().all(|part| part.status == "ok");
-    let imports = document.imports.iter().map(|part| (format!("import {}", part.modules.join(" ")), part));
-    let together = document.together.as_ref().filter(|_| each_fine);
-    let together = together.map(|part| ("all imports together".to_owned(), part));
-    imports.chain(together).chain(document.warmup.as_ref().map(|part| ("the warm-up".to_owned(), part)))
-}
+/// Most characters of a stranger's words in one sentence.
+const WORDS: usize = 200;
 
-fn blockers(document: &Document) -> Vec<String> {
-    let Some(python) = &document.python else { return Vec::new() };
-    let mut found = Vec::new();
-    if !python.free_threaded_build {
-        found.push(format!("{} {} is not a free-threaded build", python.implementation, python.version));
-        return found;
-    }
-    if document.gil.forced.as_deref() == Some("on") {
-        found.push(format!(
-            "{} forces the GIL on: take it out",
-            document.gil.by.as_deref().unwrap_or("a setting")
-        ));
-    }
-    found.extend(document.gil_enabled_by.iter().map(offender));
-    found.extend(parts(document).filter_map(|(name, part)| failed(&name, part)));
-    found
-}
-
-fn offender(offender: &Offender) -> String {
-    let by = offender.imported_by.as_ref().map(|by| format!(" (imported by {by})")).unwrap_or_default();
-    format!("module {} enables the GIL{by}", offender.module)
-}
-
-fn failed(name: &str, part: &Part) -> Option<String> {
-    let last = part.detail.iter().rev().find(|line| !line.trim().is_empty());
+/// The last of these lines that says anything, to be put after a sentence.
+pub(super) fn last_words(lines: &[String]) -> String {
+    let last = lines.iter().rev().find(|line| !line.trim().is_empty());
     let words: String = last.map(|line| line.trim().chars().take(WORDS).collect()).unwrap_or_default();
-    let words = if words.is_empty() { words } else { format!(": {words}") };
-    match part.status.as_str() {
-        "crash" => {
-            Some(format!("{name} crashes with {}{words}", part.signal.as_deref().unwrap_or("a signal")))
-        }
-        "hang" => Some(format!("{name} hangs, ended after {:.0} s{words}", part.seconds)),
-        "error" => match part.exit_code {
-            Some(code) => Some(format!("{name} fails with exit code {code}{words}")),
-            None => Some(format!("{name} fails{words}")),
-        },
-        _ => None,
-    }
+    if words.is_empty() { words } else { format!(": {words}") }
 }
 
-fn unknown(document: &Document) -> Option<String> {
-    if let Some(error) = &document.error {
-        return Some(error.clone());
-    }
-    if document.stopped {
-        return Some("the time for the inspection was over before all of it was done".into());
-    }
-    let unseen = parts(document).find(|(_, part)| part.gil != "off" || part.status != "ok");
-    unseen.map(|(name, part)| {
-        let why = part.why.as_deref().unwrap_or("nobody said so");
-        format!("whether the GIL stays off in {name} cannot be told: {why}")
-    })
-}
-
-fn ran(document: &Document) -> String {
-    let modules: Vec<&str> = document.imports.iter().flat_map(|p| &p.modules).map(String::as_str).collect();
-    let imported = (!modules.is_empty()).then(|| format!("imported {}", modules.join(", ")));
-    let warmed = document.warmup.as_ref().map(|_| "ran the warm-up".to_owned());
-    let all: Vec<String> = imported.into_iter().chain(warmed).collect();
-    if all.is_empty() {
-        return "nothing was imported; name the application under preflight.import".into();
-    }
-    format!("{}, and the GIL stayed off", all.join(" and "))
-}
-
-fn hints(document: &Document) -> Vec<String> {
-    let off = document.gil.forced.as_deref() == Some("off");
-    let hint = off.then(|| {
-        let by = document.gil.by.as_deref().unwrap_or("a setting");
-        format!(
-            "{by} forces the GIL off, which hides at run time that a module needs it: take it out (it was not in force here)"
-        )
-    });
-    hint.into_iter().collect()
+/// A module that the interpreter enabled the GIL for, where nothing more is known of it.
+pub(super) fn enables(module: &str) -> String {
+    format!("module {module} enables the GIL")
 }

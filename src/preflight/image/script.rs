@@ -1,4 +1,6 @@
-//! The inspection as one script for `python -I -c`.
+//! The checks as one script each for `python -I -c`.
+
+use crate::api::Check;
 
 /// One part as an assignment. Its text may hold no three single quotes, which a test of the parts sees to.
 macro_rules! part {
@@ -7,18 +9,25 @@ macro_rules! part {
     };
 }
 
-/// What the Job's pod runs: the same text as `probe/bundle.py` prints. About 35 kB; Linux allows 128 KiB for one argument.
-pub const SCRIPT: &str = concat!(
-    "import sys, types\nSOURCES = {}\n",
-    part!("child"),
-    part!("children"),
-    part!("objects"),
-    part!("inspect_image"),
-    r#"
-for name in "children", "objects", "inspect_image":
+/// The same text as `probe/bundle.py` prints.
+macro_rules! script {
+    ($($name:literal),+) => {
+        concat!("import sys, types\nSOURCES = {}\n", $(part!($name)),+, r#"
+CHILD = SOURCES.pop("child", None)
+for name in SOURCES:
     module = sys.modules[name] = types.ModuleType(name)
-    module.CHILD = SOURCES["child"]
+    module.CHILD = CHILD
     exec(compile(SOURCES[name], name + ".py", "exec"), module.__dict__)
-sys.modules["inspect_image"].main(sys.argv[1] if len(sys.argv) > 1 else "{}")
-"#
-);
+module.main(sys.argv[1] if len(sys.argv) > 1 else "{}")
+"#)
+    };
+}
+
+/// What a check's container runs. At most about 35 kB; Linux allows 128 KiB for one argument.
+pub fn script(check: Check) -> &'static str {
+    match check {
+        Check::Inspect => script!("child", "children", "answer", "objects", "inspect_image"),
+        Check::Stress => script!("children", "answer", "stress"),
+        Check::Benchmark => script!("children", "answer", "benchmark"),
+    }
+}

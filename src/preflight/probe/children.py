@@ -4,6 +4,7 @@ Whatever a process does, crash, hang, exit or talk without end, is a result.
 """
 
 import collections
+import hashlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import selectors
 import signal
 import subprocess
 import time
-from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 LONGEST_LINE = 8192  # bytes; what is longer is cut, so that memory is bounded
 LONGEST_REPORT = 16 << 20
@@ -28,7 +29,7 @@ class Outcome(NamedTuple):
     """How a process went."""
 
     code: Optional[int]  # negative: the signal that ended it
-    end: str  # itself | late: killed at the end of its time | lingered: killed after its report
+    end: str  # itself | late: killed at the end of its time | cut: at the end of the time for all | lingered: killed after its report
     seconds: float
     report: Optional[Dict[str, Any]]
     offenders: List[str]  # modules that the interpreter's words on stderr name
@@ -36,6 +37,7 @@ class Outcome(NamedTuple):
     stdout: List[str]
     stderr: List[str]
     error: Optional[str] = None  # it could not be started
+    digest: str = ""  # of all that it wrote on stdout
 
 
 class Budget:
@@ -60,8 +62,10 @@ class Lines:
         self.last: Deque[str] = collections.deque(maxlen=keep)
         self.offenders: List[str] = []
         self.verbose = False
+        self.digest = hashlib.sha256()
 
     def feed(self, data: bytes) -> None:
+        self.digest.update(data)
         *lines, rest = (self.rest + data).split(b"\n")
         self.rest = rest[:LONGEST_LINE]
         for line in lines:
@@ -93,10 +97,22 @@ def environment(gil: Optional[str] = None) -> Dict[str, str]:
     return env
 
 
+def nothing(_: int) -> None:
+    """Nobody wants to know."""
+
+
 def run(
-    argv: Sequence[str], budget: Budget, timeout: float, env: Dict[str, str], cwd: Optional[str], keep: int = 20, width: int = 300
+    argv: Sequence[str],
+    budget: Budget,
+    timeout: float,
+    env: Dict[str, str],
+    cwd: Optional[str],
+    keep: int = 20,
+    width: int = 300,
+    started: Callable[[int], None] = nothing,
 ) -> Outcome:
-    """Run a command to its end or to the end of its time. REPORT_FD in an argument becomes the number of a pipe for its report."""
+    """Run a command to its end or to the end of its time. REPORT_FD in an argument becomes the number of a pipe for its report; `started`
+    is told the process' id, which is its session's too."""
     begin = time.monotonic()
     if budget.left() <= 0:
         return Outcome(None, "itself", 0.0, None, [], False, [], [], "the time for all checks was over")
@@ -117,25 +133,43 @@ def run(
         for pipe, sink in ((process.stdout.fileno(), out.feed), (process.stderr.fileno(), err.feed), (reading, report.extend)):
             os.set_blocking(pipe, False)
             selector.register(pipe, selectors.EVENT_READ, sink)
-        end = follow(process, selector, report, budget, begin + timeout)
+        started(process.pid)
+        end, last = follow(process, selector, report, budget, begin + timeout)
     for pipe in (process.stdout, process.stderr):
         pipe.close()
     os.close(reading)
     for lines in (out, err):
         lines.end()
-    seconds = round(time.monotonic() - begin, 3)
-    return Outcome(process.returncode, end, seconds, parsed(report), err.offenders, err.verbose, list(out.last), list(err.last))
+    seconds = round(last - begin, 3)
+    said = parsed(report)
+    return Outcome(
+        process.returncode, end, seconds, said, err.offenders, err.verbose, list(out.last), list(err.last), digest=out.digest.hexdigest()
+    )
 
 
-def follow(process: "subprocess.Popen[bytes]", selector: selectors.BaseSelector, report: bytearray, budget: Budget, limit: float) -> str:
-    """Read what the process says until it has ended, and end it when it is late."""
+def reap() -> None:
+    """Wait for what has lost its parents: whoever is the first process of a container inherits it, and its CPU time counts only then. Not
+    while other children run."""
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(0.01)
+        except ChildProcessError:
+            return
+
+
+def follow(
+    process: "subprocess.Popen[bytes]", selector: selectors.BaseSelector, report: bytearray, budget: Budget, limit: float
+) -> Tuple[str, float]:
+    """Read what the process says until it has ended, and end it when it is late. Returns how it ended, and when."""
     told, end = False, "itself"
     while process.poll() is None:
         drain(selector, 0.02)
         if not told and report.endswith(b"\n"):  # threads that an import left running may keep it from ending
             told, limit = True, min(limit, time.monotonic() + GRACE)
         if len(report) > LONGEST_REPORT or time.monotonic() > limit or budget.left() <= 0:
-            end = "lingered" if told else "late"
+            end = "lingered" if told else "late" if budget.left() > 0 else "cut"
             break
     # What it started goes with it. What left its group for a session of its own is out of reach, and is not waited for.
     try:
@@ -143,10 +177,10 @@ def follow(process: "subprocess.Popen[bytes]", selector: selectors.BaseSelector,
     except (ProcessLookupError, PermissionError):
         pass
     process.wait()
-    last = time.monotonic() + 1
-    while drain(selector, 0.1) and time.monotonic() < last:
+    ended = time.monotonic()
+    while drain(selector, 0.1) and time.monotonic() < ended + 1:
         pass
-    return end
+    return end, ended
 
 
 def drain(selector: selectors.BaseSelector, seconds: float) -> bool:

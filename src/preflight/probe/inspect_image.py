@@ -10,18 +10,15 @@ named, and each extension that was loaded there is then imported alone.
 
 import json
 import os
-import signal
 import sys
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, List, Optional
 
 import children
 import objects
+from answer import Json, answer, signal_name
 from children import Budget, Outcome
 
-MARKER = "--- freethread-rollout inspection ---"
-FORMAT = 1
 OPTIONS: Dict[str, Any] = {
     "python": None,  # the application's interpreter, for images with several; else the one that runs this
     "path": [],  # more folders to import from; the working directory is one already
@@ -34,17 +31,16 @@ OPTIONS: Dict[str, Any] = {
     "timeouts": {"import": 60, "extension": 30, "warmup": 300, "total": 900},
     "limits": {"distributions": 1000, "objects": 2000, "extensions": 600, "lines": 20, "width": 300, "listed": 400, "loaded": 3000},
 }
-Json = Dict[str, Any]
 
 
 class Inspection:
     """The options, the interpreter's facts, and what was seen of each extension so far."""
 
-    def __init__(self, options: Json) -> None:
+    def __init__(self, options: Json, budget: Budget) -> None:
         self.options = options
+        self.budget = budget
         self.limits: Dict[str, int] = options["limits"]
         self.timeouts: Dict[str, float] = options["timeouts"]
-        self.budget = Budget(self.timeouts["total"])
         self.python = options["python"] or sys.executable or "python3"
         self.facts: Json = {}
         self.seen_alone: Dict[str, Json] = {}
@@ -79,6 +75,8 @@ def ended(outcome: Outcome) -> Json:
         return {**result, "status": "skipped" if "time for all" in outcome.error else "error", "detail": [outcome.error]}
     if outcome.end == "late":
         result.update(status="hang", detail=outcome.stderr)
+    elif outcome.end == "cut":  # nobody's fault
+        return {**result, "status": "skipped", "detail": ["the time for all checks was over"]}
     elif outcome.end == "lingered":
         result.update(note="it did not end by itself after the imports")
     elif code is not None and code < 0:
@@ -92,13 +90,6 @@ def ended(outcome: Outcome) -> Json:
     elif report is None and result["status"] == "ok":
         result.update(status="error", detail=outcome.stderr or ["the process ended during the import, with exit code 0"])
     return result
-
-
-def signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
 
 
 def named(outcome: Outcome) -> List[str]:
@@ -242,7 +233,7 @@ def forced_gil(run: Inspection) -> Json:
 
 def inspect(run: Inspection) -> Json:
     facts = run.child(run.timeouts["import"], mode="facts", limit=run.limits["distributions"])
-    document: Json = {"format": FORMAT, "python": None, "gil": forced_gil(run)}
+    document: Json = {"python": None, "gil": forced_gil(run)}
     if facts.report is None:
         return {**document, "error": "the interpreter did not start", "detail": ended(facts)}
     run.facts = facts.report
@@ -277,36 +268,9 @@ def everyone(document: Json) -> List[Json]:
     return list(found.values())
 
 
-def merged(given: Json, defaults: Json = OPTIONS) -> Json:
-    """The options with their defaults. What is not known is an error: a wish that is not heard is worse than none."""
-    options = {**defaults}
-    for key, value in given.items():
-        if key not in defaults:
-            raise ValueError(f"unknown option {key!r}; there are {', '.join(defaults)}")
-        default = defaults[key]
-        kinds = (int, float) if isinstance(default, (int, float)) else (str, type(None)) if default is None else type(default)
-        if not isinstance(value, kinds):
-            raise ValueError(f"option {key!r} is {value!r}, where {default!r} is the default")
-        options[key] = merged(value, default) if isinstance(default, dict) else value
-    return options
-
-
-def no_core_files() -> None:
-    """A crash of a child must not fill a volume."""
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    except (ImportError, OSError, ValueError):
-        pass
+def check(options: Json, budget: Budget) -> Json:
+    return inspect(Inspection(options, budget))
 
 
 def main(argument: str) -> None:
-    try:
-        run = Inspection(merged(json.loads(argument)))
-        signal.signal(signal.SIGTERM, run.budget.stop)  # what is known by then is told
-        no_core_files()
-        document = inspect(run)
-    except Exception:
-        document = {"format": FORMAT, "error": "the inspection failed", "detail": traceback.format_exc().splitlines()[-20:]}
-    print(f"{MARKER}\n{json.dumps(document)}", flush=True)
+    answer(argument, OPTIONS, check)

@@ -59,11 +59,17 @@ fn built(state: &State, name: &str) -> std::result::Result<(), String> {
     let status = rollout.status.clone().unwrap_or_default();
     let looked_at = rollout.metadata.generation == Some(status.observed_generation);
     let pool = state.deployments.objects.contains_key(&pool_name(&rollout.name_any()));
-    if looked_at && status.phase != Phase::Failed && (pool || observes(rollout)) {
+    let understood = pool || observes(rollout) || checked(rollout, status.phase);
+    if looked_at && status.phase != Phase::Failed && understood {
         Ok(())
     } else {
         Err(format!("example {name} is {:?}: {}", status.phase, status.message))
     }
+}
+
+/// Whose pool waits for a Job, which the API server took, and for an image that does not exist.
+fn checked(rollout: &FreeThreadRollout, phase: Phase) -> bool {
+    rollout.spec.preflight.is_some() && phase == Phase::Preflight
 }
 
 /// Which makes no pool.

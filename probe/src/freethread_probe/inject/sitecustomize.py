@@ -1,6 +1,7 @@
 """Starts the probe in every Python whose PYTHONPATH has this folder, and leaves no other trace.
 
-A sitecustomize of the image, which this one hides, is run afterwards as if it were the only one.
+A sitecustomize of the image, which this one hides, is run afterwards as if it were the only one. Where PYTHONPATH was set to this folder
+alone, a file `pythonpath` in it may say what it was before: that comes into force again.
 """
 
 
@@ -16,6 +17,23 @@ def _start(here):
     finally:
         sys.path.remove(root)
     freethread_probe.start()
+
+
+def _give_back(here):
+    """The path that the image had, at the place where ours is, and for the processes that this one starts."""
+    import os
+    import sys
+
+    try:
+        with open(os.path.join(here, "pythonpath"), encoding="utf-8") as file:
+            entries = [entry for entry in file.read().strip().split(os.pathsep) if entry]
+    except OSError:
+        return
+    known = {os.path.abspath(entry) for entry in sys.path}
+    entries = [entry for entry in entries if os.path.abspath(entry) not in known]
+    place = next((at for at, entry in enumerate(sys.path) if os.path.abspath(entry) == here), 0)
+    sys.path[place + 1 : place + 1] = [os.path.abspath(entry) for entry in entries]
+    os.environ["PYTHONPATH"] = os.pathsep.join([os.environ.get("PYTHONPATH") or here] + entries)
 
 
 def _hand_over(here):
@@ -37,6 +55,7 @@ def _main():
     import os
 
     here = os.path.dirname(os.path.abspath(__file__))
+    _give_back(here)
     try:
         _start(here)
     except Exception as error:  # a probe that does not work is better than an application that does not

@@ -10,7 +10,8 @@
 //!                    └────── operator: the loop, queue, leader lease, health, shutdown
 //! ```
 //!
-//! [`replay`] feeds the judge from a file instead, without a cluster. [`preflight`] is what happens before any traffic.
+//! [`replay`] feeds the judge from a file instead, without a cluster. [`preflight`] is what happens before any traffic, [`report`]
+//! is what remains when all is over. [`init`] writes the first rollout.
 //!
 //! [`api`], [`judge`], [`decide`] and [`pool`] import no client, no runtime, no clock and no random source; `tests/purity.rs`
 //! holds them to it.
@@ -19,10 +20,13 @@ pub mod act;
 pub mod api;
 pub mod cli;
 pub mod decide;
+pub mod init;
 pub mod judge;
 pub mod observe;
 pub mod operator;
 pub mod pool;
 pub mod preflight;
 pub mod replay;
+pub mod report;
 pub mod route;
+mod svg;

@@ -8,12 +8,13 @@ use std::{
 };
 
 /// Rooms and files that must stay pure.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "src/api",
     "src/judge",
     "src/decide",
     "src/pool",
     "src/replay",
+    "src/report",
     "src/preflight/image",
     "src/preflight/inventory",
     "src/observe/observation.rs",

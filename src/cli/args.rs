@@ -48,6 +48,8 @@ pub enum Task {
 /// What to do in the cluster.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ClusterTask {
+    /// Write a first rollout for a Deployment as it runs today, with comments, to the standard output
+    Init(InitArgs),
     /// Show pools, pods, steps, the comparison with its numbers, and what happens next
     Status(StatusArgs),
     /// Approve a step that waits for approval, consent to an overshoot, or skip the rest of a hold; never instead of evidence
@@ -62,6 +64,8 @@ pub enum ClusterTask {
     Retry(Target),
     /// Show what the pods that traffic was taken from said last
     Logs(Target),
+    /// Write what was known, what happened and what came of it, to be attached to a decision
+    Report(ReportArgs),
 }
 
 /// Which rollout.
@@ -85,6 +89,48 @@ pub struct StatusArgs {
     /// Colours: where the output is a terminal and `NO_COLOR` is not set, always, or never
     #[arg(long, value_enum, default_value_t)]
     pub color: Colour,
+}
+
+/// Of which Deployment.
+#[derive(Debug, Clone, clap::Args)]
+pub struct InitArgs {
+    /// The Deployment: its name, or deploy/NAME
+    pub workload: String,
+    /// Port of a pod's /metrics; by the annotation prometheus.io/port or the container's first port if nothing is said
+    #[arg(long)]
+    pub metrics_port: Option<u16>,
+    /// Path of a pod's metrics; by the annotation prometheus.io/path, or /metrics
+    #[arg(long)]
+    pub metrics_path: Option<String>,
+}
+
+/// What to report, and where to.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReportArgs {
+    /// The rollout's name
+    pub name: String,
+    /// As a page, or for a pull request
+    #[arg(long, short, value_enum, default_value_t)]
+    pub output: ReportOutput,
+    /// Write to this file instead of the standard output; with Markdown the plots are files beside it
+    #[arg(long, short, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Dependencies, as `inventory --format json` printed them
+    #[arg(long, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
+    /// The evidence over time, as `freethread-rollout replay --plot` drew it
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ReportOutput {
+    /// Markdown.
+    #[default]
+    Markdown,
+    /// One page that needs nothing else.
+    Html,
 }
 
 /// How a status is written.

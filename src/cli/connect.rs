@@ -37,6 +37,14 @@ impl Connection {
     }
 
     pub(super) fn rollouts(&self) -> Api<FreeThreadRollout> {
+        self.namespaced()
+    }
+
+    /// Objects of a kind in the namespace.
+    pub(super) fn namespaced<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+    {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 

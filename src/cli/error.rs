@@ -1,5 +1,7 @@
 //! What goes wrong between a person and the cluster, and what to do about it.
 
+use std::path::PathBuf;
+
 use crate::api::Span;
 
 /// Why a command could not be done.
@@ -17,6 +19,24 @@ pub enum CliError {
         doing: &'static str,
         /// For how long.
         after: Span,
+    },
+    /// No such Deployment.
+    #[error(
+        "there is no Deployment {name} in namespace {namespace}\nWrite deploy/NAME; -n chooses a namespace. Only Deployments can be rolled out so far."
+    )]
+    NoDeployment {
+        /// The name asked for.
+        name: String,
+        /// Where it was looked for.
+        namespace: String,
+    },
+    /// A file that cannot be read, written or understood.
+    #[error("{}: {problem}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, and what it should be.
+        problem: String,
     },
     /// No way to the API server, or no sensible answer.
     #[error(

@@ -6,15 +6,20 @@ mod args;
 mod command;
 mod connect;
 mod error;
+mod init;
 mod logs;
 mod render;
+mod report;
 mod status;
 mod time;
 mod view;
 
 use jiff::Timestamp;
 
-pub use args::{Args, ClusterTask, Colour, ConnectionArgs, Output, StatusArgs, Target, Task};
+pub use args::{
+    Args, ClusterTask, Colour, ConnectionArgs, InitArgs, Output, ReportArgs, ReportOutput, StatusArgs,
+    Target, Task,
+};
 pub use error::CliError;
 pub use render::{Style, line, render};
 pub use time::human;
@@ -45,5 +50,7 @@ pub async fn run(connection: &ConnectionArgs, task: ClusterTask) -> Result<(), C
             command::give(&connection, &name, "retry", Timestamp::now()).await
         }
         ClusterTask::Logs(Target { name }) => logs::show(&connection, &name).await,
+        ClusterTask::Init(wanted) => init::propose(&connection, &wanted).await,
+        ClusterTask::Report(wanted) => report::write(&connection, &wanted).await,
     }
 }

@@ -9,7 +9,10 @@ use super::{
     report::Report,
     timeline::time,
 };
-use crate::judge::{Counts, ratio, setting};
+use crate::{
+    judge::{Counts, ratio, setting},
+    svg::{STYLE, escaped, line, text},
+};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 560.0;
@@ -23,13 +26,6 @@ const STEPS: usize = 100;
 /// Evidence is drawn between these.
 const LOWEST: f64 = 1e-3;
 const HIGHEST: f64 = 1e12;
-
-const STYLE: &str = "\
-.page{fill:#fff}.text{fill:#222;font:13px system-ui,sans-serif}.head{font-weight:600}.small{font-size:11px}.grid{stroke:#ddd}\
-.bound{stroke:#b42318;stroke-width:1.5}.acted{stroke:#b42318;stroke-width:1.5;stroke-dasharray:5 4}.rival{stroke:#777;stroke-width:1.5;stroke-dasharray:2 3}\
-.red{fill:#b42318}.ours{stroke:#175cd3;fill:none;stroke-width:1.8}.standard{stroke:#777;fill:none;stroke-width:1.8}.oursText{fill:#175cd3}.standardText{fill:#666}\
-@media (prefers-color-scheme:dark){.page{fill:#16181d}.text{fill:#e6e6e6}.grid{stroke:#3a3d45}.bound,.acted{stroke:#ff8a7a}.red{fill:#ff8a7a}\
-.rival,.standard{stroke:#a5a8b0}.ours{stroke:#7ab0ff}.oursText{fill:#7ab0ff}.standardText{fill:#b5b8c0}}";
 
 /// A pool's line, and whose counts it shows.
 type Side = (&'static str, fn(Both) -> Counts);
@@ -222,47 +218,9 @@ fn nice(share: f64) -> f64 {
     steps.into_iter().find(|step| *step >= share * 0.999).unwrap_or(1.0).min(1.0)
 }
 
-fn line(out: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) -> std::fmt::Result {
-    writeln!(
-        out,
-        "<line class=\"{class}\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"/>",
-        from.0, from.1, to.0, to.1
-    )
-}
-
-fn text(out: &mut String, class: &str, x: f64, y: f64, anchor: &str, words: &str) -> std::fmt::Result {
-    writeln!(
-        out,
-        "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>",
-        escaped(words)
-    )
-}
-
-/// Text as XML has it; what XML cannot have becomes a question mark.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('?'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn words_cannot_break_out() {
-        assert_eq!(escaped("<a href=\"x\">&'\u{1}"), "&lt;a href=&quot;x&quot;&gt;&amp;&#39;?");
-    }
 
     #[test]
     fn axes_end_at_round_numbers() {

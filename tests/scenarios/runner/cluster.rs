@@ -67,6 +67,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether the API server would take a manifest; nothing is written.
+    pub(crate) async fn would_take(&self, namespace: &str, manifest: &Value) -> Result<()> {
+        let (api, name) = self.dynamic(namespace, manifest)?;
+        let params = PatchParams::apply(MANAGER).force().dry_run();
+        within(api.patch(&name, &params, &Patch::Apply(manifest)))
+            .await
+            .map_err(context(&format!("apply {} {name}", manifest["kind"])))?;
+        Ok(())
+    }
+
     /// Patches an object as `manager`: strategically where the API server can, else with a merge patch; or `applied` server-side.
     /// Returns its new resource version.
     pub(crate) async fn patch(

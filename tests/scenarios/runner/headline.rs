@@ -38,6 +38,7 @@ pub(crate) fn headline(step: &Step) -> String {
         Step::ExpectHistory(_) => ("expect-history", Value::Null),
         Step::ExpectEvent(_) => ("expect-event", Value::Null),
         Step::ExpectObject(_) => ("expect-object", Value::Null),
+        Step::ExpectPlugin(expected) => ("expect-plugin", json!(expected.run.join(" "))),
         Step::Never(_) => ("never", Value::Null),
         Step::Lift => ("lift", Value::Null),
     };

@@ -90,6 +90,7 @@ impl<'a> Play<'a> {
                 let deadline = after(Instant::now(), Some(expected.within));
                 self.stage.world.until(deadline, |state| expect::object(expected, state)).await?
             }
+            Step::ExpectPlugin(expected) => self.stage.expect_plugin(expected).await?,
             Step::ExpectOrder(order) => {
                 let seen = expect::order(order, &self.stage.world.now().timeline[self.deleted_from..])?;
                 self.measured.push(seen.clone());

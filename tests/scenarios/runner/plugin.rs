@@ -13,9 +13,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Gives the rollout a command and returns the operator's answer.
 pub(crate) async fn give(namespace: &str, verb: &str) -> Result<String> {
-    let plugin = path()?;
+    run(namespace, &[verb.to_owned(), NAME.to_owned()]).await
+}
+
+/// Runs it with these arguments and returns what it prints.
+pub(crate) async fn run(namespace: &str, arguments: &[String]) -> Result<String> {
+    let (plugin, verb) = (path()?, arguments.join(" "));
     let mut command = Command::new(&plugin);
-    command.args([verb, NAME, "--namespace", namespace]).stdin(Stdio::null());
+    command.args(arguments).args(["--namespace", namespace]).stdin(Stdio::null());
     let ended = tokio::task::spawn_blocking(move || command.output());
     let ended = tokio::time::timeout(PATIENCE, ended).await;
     let output = ended

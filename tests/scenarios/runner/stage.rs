@@ -21,9 +21,9 @@ use crate::{
     cluster::{Cluster, within},
     context,
     load::{self, Load},
-    operator,
+    operator, plugin,
     reading::{yaml, yaml_documents},
-    vocabulary::{Scenario, Setting, Step},
+    vocabulary::{ExpectedPlugin, Scenario, Setting, Step},
     world::World,
 };
 
@@ -104,6 +104,19 @@ impl Stage {
         }
         self.start_load(scenario.setting.rps).await?;
         self.apply("rollout").await
+    }
+
+    /// What the plugin prints has these words, and is a manifest where that is said.
+    pub(crate) async fn expect_plugin(&self, expected: &ExpectedPlugin) -> Result<String> {
+        let printed = plugin::run(&self.namespace, &expected.run).await?;
+        if let Some(missing) = expected.says.iter().find(|words| !printed.contains(*words)) {
+            return Err(format!("it does not say '{missing}':\n{printed}").into());
+        }
+        if expected.accepted {
+            let manifest: Value = serde_yaml::from_str(&printed).map_err(context("what it printed"))?;
+            self.cluster.would_take(&self.namespace, &manifest).await?;
+        }
+        Ok(format!("{} lines", printed.lines().count()))
     }
 
     /// Applies a manifest of the scenario's folder, or the rollout.

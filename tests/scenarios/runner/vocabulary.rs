@@ -111,10 +111,25 @@ pub(crate) enum Step {
     ExpectEvent(ExpectedEvent),
     /// Waits until a field of an object is as said.
     ExpectObject(ExpectedObject),
+    /// Checks what the kubectl plugin prints.
+    ExpectPlugin(ExpectedPlugin),
     /// From here on this may not happen, up to `lift` or the end.
     Never(Forbidden),
     /// Ends all `never`.
     Lift,
+}
+
+/// What `kubectl freethread ...` prints in the scenario's namespace.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ExpectedPlugin {
+    /// Its arguments.
+    pub(crate) run: Vec<String>,
+    /// All of these are in it.
+    pub(crate) says: Vec<String>,
+    /// It is a manifest that the API server would take.
+    #[serde(default)]
+    pub(crate) accepted: bool,
 }
 
 /// The rollout's status. All that is given must hold at the same time, about the current generation of the spec.

@@ -67,9 +67,9 @@ fn built(state: &State, name: &str) -> std::result::Result<(), String> {
     }
 }
 
-/// Whose pool waits for a Job, which the API server took, and for an image that does not exist.
+/// Whose pool waits for what the checks of an image say that does not exist.
 fn checked(rollout: &FreeThreadRollout, phase: Phase) -> bool {
-    rollout.spec.preflight.is_some() && phase == Phase::Preflight
+    rollout.spec.preflight.is_some() && matches!(phase, Phase::Pending | Phase::Preflight)
 }
 
 /// Which makes no pool.

@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests are tests
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::{fs, path::PathBuf};
 
 use freethread_rollout::{
@@ -13,6 +16,8 @@ use freethread_rollout::{
 };
 use jiff::Timestamp;
 use serde::Deserialize;
+
+use golden::golden;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -35,15 +40,6 @@ fn seen(name: &str) -> View {
     view(&case.rollout, &case.standard, &case.free_threaded, case.now)
 }
 
-fn golden(file: &str, text: &str) {
-    let path = path(file);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        return fs::write(path, text).unwrap();
-    }
-    let wanted = fs::read_to_string(&path).unwrap_or_default();
-    assert!(wanted == text, "{file} differs; UPDATE_GOLDEN=1 writes it anew. It is now:\n{text}");
-}
-
 #[test]
 fn screens() {
     for name in [
@@ -57,13 +53,16 @@ fn screens() {
         "failed",
         "deleting",
     ] {
-        golden(&format!("{name}.txt"), &render(&seen(name), Style::Plain));
+        golden(&format!("cli_status/{name}.txt"), &render(&seen(name), Style::Plain));
     }
 }
 
 #[test]
 fn json() {
-    golden("progressing.json", &(serde_json::to_string_pretty(&seen("progressing")).unwrap() + "\n"));
+    golden(
+        "cli_status/progressing.json",
+        &(serde_json::to_string_pretty(&seen("progressing")).unwrap() + "\n"),
+    );
 }
 
 #[test]

@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail so")]
 #![allow(clippy::needless_pass_by_value, reason = "json!() reads better in place")]
 
-use std::{fs, path::PathBuf};
+#[path = "support/golden.rs"]
+mod golden;
 
 use freethread_rollout::{
     api::{FreeThreadRollout, Mode},
@@ -16,14 +17,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn golden(name: &str, text: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/init").join(name);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        return fs::write(path, text).unwrap();
-    }
-    let wanted = fs::read_to_string(&path).unwrap_or_default();
-    assert!(wanted == text, "{name} differs; UPDATE_GOLDEN=1 writes it anew. It is now:\n{text}");
-}
+use golden::golden;
 
 fn workload(name: &str, replicas: i32, containers: Value) -> Deployment {
     serde_json::from_value(json!({
@@ -83,7 +77,7 @@ fn a_service_whose_metrics_are_known() {
     found.autoscalers = vec!["HorizontalPodAutoscaler orders (2 to 10 pods)".into()];
     found.managers = vec!["Argo CD".into()];
     let yaml = proposal(&found);
-    golden("known.yaml", &yaml);
+    golden("init/known.yaml", &yaml);
     let rollout = parsed(&yaml);
     assert_eq!(rollout.spec.free_threaded.container.as_deref(), Some("web"));
     assert_eq!(rollout.spec.free_threaded.image, "registry.example:5000/orders:{tag}-py3.14t");
@@ -103,7 +97,7 @@ fn a_worker_of_which_little_can_be_known() {
     (found.services, found.routes) = (vec![], vec![]);
     found.unknown = vec!["Ingresses: not allowed".into()];
     let yaml = proposal(&found);
-    golden("unknown.yaml", &yaml);
+    golden("init/unknown.yaml", &yaml);
     let rollout = parsed(&yaml);
     assert_eq!(rollout.spec.free_threaded.image, "registry.example/jobs:latest-py3.14t");
     assert_eq!(rollout.spec.steps.iter().map(|step| step.weight).collect::<Vec<_>>(), [34, 50]);

@@ -469,7 +469,7 @@ async fn a_gil_that_is_on_is_named_by_pod_and_module() {
     assert_eq!(
         names,
         [("p1", Some("fast.core")), ("p2", None)],
-        "what is no name of a module is not passed on"
+        "only a name of a module is passed on; where it cannot be read the GIL is on all the same"
     );
     let first = log.lock().unwrap()[0].query.clone();
     let series = r#"python_gil_enabled{namespace="shop",pod=~"^(?:p0|p1|p2)$"}[3s]"#;

@@ -119,7 +119,7 @@ fn a_stress_that_races_is_told_with_its_stack() {
     let finding = CheckFinding::of_log(Check::Stress, &log("stress"));
     assert_eq!(finding.verdict, PreflightVerdict::Blocked, "{finding:?}");
     let starts = [
-        "lost-update: run 1 ended with exit code 1 at app/lost.py:8 in <module>: AssertionError: lost ",
+        "lost-update: run 2 ended with exit code 1 at app/lost_update.py:24 in <module>: AssertionError: lost ",
         "generator: run ",
         "deadlock: run 1 hung at app/dead.py:6 in transfer",
         "clock: run 2 printed something else than the first one",
@@ -131,7 +131,7 @@ fn a_stress_that_races_is_told_with_its_stack() {
     }
     assert_eq!(finding.blockers.len(), starts.len(), "{:?}", finding.blockers);
     let crash = &finding.blockers[1];
-    assert!(crash.contains("crashed with SIG") && crash.contains("app/shared.py:"), "{crash}");
+    assert!(crash.contains("crashed with SIG") && crash.contains("app/shared_generator.py:"), "{crash}");
     assert!(finding.hints.contains(&"fine: 3 of 3 runs in 0 s, 0 failed".to_owned()), "{:?}", finding.hints);
 
     let fine = CheckFinding::of_log(Check::Stress, &log("stress-fine"));

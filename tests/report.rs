@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail so")]
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::{fs, path::PathBuf};
 
 use freethread_rollout::{
@@ -15,6 +18,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
 
+use golden::golden;
+
 #[derive(Deserialize)]
 struct Case {
     now: Timestamp,
@@ -23,15 +28,6 @@ struct Case {
 
 fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/report").join(name)
-}
-
-fn golden(file: &str, text: &str) {
-    let path = path(file);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        return fs::write(path, text).unwrap();
-    }
-    let wanted = fs::read_to_string(&path).unwrap_or_default();
-    assert!(wanted == text, "{file} differs; UPDATE_GOLDEN=1 writes it anew. It is now:\n{text}");
 }
 
 fn case() -> Case {
@@ -55,8 +51,11 @@ fn report(case: &Case, inventory: &Inventory, evidence: Option<&str>) -> Documen
 fn the_report_of_a_rollback() {
     let document =
         report(&case(), &inventory("protobuf"), Some("<svg xmlns=\"http://www.w3.org/2000/svg\"/>"));
-    golden("rolled-back.html", &html(&document));
-    golden("rolled-back.md", &markdown(&document, |plot| Some(format!("rolled-back-{}.svg", plot.name))));
+    golden("report/rolled-back.html", &html(&document));
+    golden(
+        "report/rolled-back.md",
+        &markdown(&document, |plot| Some(format!("rolled-back-{}.svg", plot.name))),
+    );
     let titles: Vec<&str> = document.sections.iter().map(|section| section.title).collect();
     assert_eq!(
         titles,

@@ -105,8 +105,9 @@ pub struct CheckStatus {
     pub at: Option<MicroTime>,
     /// Fingerprint of what was done: for as long as it is the same, nothing is done again.
     pub of: String,
-    /// Fingerprint of what the spec wanted to be done.
-    pub wish: String,
+    /// Of a benchmark: fingerprint of what the spec wanted to be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wish: Option<String>,
     /// Uid of the last Job that did it.
     pub job: String,
     /// How often in a row it could not be told.

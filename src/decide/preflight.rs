@@ -108,6 +108,7 @@ fn take(pass: &mut Pass<'_>, wanted: &Preflight, job: &LiveJob, check: Check) {
     let before = pass.next.preflight.as_ref().and_then(|known| known.of(check));
     let before = before.filter(|known| known.of == job.of).cloned().unwrap_or_default();
     let untold = finding.verdict == PreflightVerdict::Unknown;
+    let longest = Span::from_secs(image::deadline(wanted, check));
     let mut rounds = before.rounds;
     rounds.extend(finding.round.clone());
     rounds.truncate(image::ROUNDS_LIMIT);
@@ -117,10 +118,10 @@ fn take(pass: &mut Pass<'_>, wanted: &Preflight, job: &LiveJob, check: Check) {
         blockers: finding.blockers.clone(),
         hints: finding.hints.clone(),
         image_id: job.image_id.clone(),
-        spent: finding.round.as_ref().map(|_| spent(before.spent, job, pass.now())).or(before.spent),
+        spent: finding.round.as_ref().map(|_| spent(before.spent, job, longest, pass.now())).or(before.spent),
         at: Some(now),
         of: job.of.clone(),
-        wish: image::wish(wanted, check),
+        wish: (check == Check::Benchmark).then(|| image::wish(wanted)),
         job: job.uid.clone(),
         unknown: if untold { before.unknown.saturating_add(1) } else { 0 },
         again: false,
@@ -131,10 +132,10 @@ fn take(pass: &mut Pass<'_>, wanted: &Preflight, job: &LiveJob, check: Check) {
     tell(pass, check, image::asked(wanted, check));
 }
 
-/// With what this Job took.
-fn spent(before: Option<Span>, job: &LiveJob, now: Timestamp) -> Span {
+/// With what this Job took: until now, but no longer than it could. An operator that was away is no time that a round took.
+fn spent(before: Option<Span>, job: &LiveJob, longest: Span, now: Timestamp) -> Span {
     let took = job.started.map_or(0, |started| now.as_millisecond() - started.as_millisecond());
-    Span::from_millis(before.map_or(0, Span::millis).saturating_add(took.max(0)))
+    Span::from_millis(before.map_or(0, Span::millis) + took.clamp(0, longest.millis()))
 }
 
 /// What no change of phase tells.
@@ -194,7 +195,7 @@ pub(super) fn reconsidered(pass: &mut Pass<'_>) -> Option<String> {
     let known = pass.next.preflight.as_ref().and_then(|known| known.benchmark.as_ref())?;
     let stands = wanted.is_some_and(|wanted| {
         image::asked(wanted, Check::Benchmark) == PreflightPolicy::Require
-            && image::wish(wanted, Check::Benchmark) == known.wish
+            && Some(image::wish(wanted)) == known.wish
             && known.verdict == PreflightVerdict::NoBenefit
     });
     (!stands).then(|| "spec.preflight changed".to_owned())

@@ -56,31 +56,9 @@ def stressed(name, files, commands, seconds=300, **more):
     write(name, files, {"commands": commands, "folder": ".", "timeouts": {"total": seconds}}, check="stress", **more)
 
 
-LOST = """import threading
-class Shared: count = 0
-def work():
-    for _ in range(200_000): Shared.count += 1
-threads = [threading.Thread(target=work) for _ in range(8)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-assert Shared.count == 1_600_000, f"lost {1_600_000 - Shared.count} updates"
-"""
-SHARED = """import threading
-def numbers():
-    number = 0
-    while True:
-        yield number
-        number += 1
-def work():
-    for _ in range(200_000):
-        try: next(shared)
-        except ValueError: pass
-        except StopIteration: return
-shared = numbers()
-threads = [threading.Thread(target=work) for _ in range(8)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-"""
+EXAMPLES = HERE.parent.parent / "examples" / "stress"
+LOST = (EXAMPLES / "lost_update.py").read_text()
+SHARED = (EXAMPLES / "shared_generator.py").read_text()
 DEAD = """import threading, time
 one, other = threading.Lock(), threading.Lock()
 def transfer(first, second):
@@ -109,15 +87,15 @@ def main():
         inspected("bad-options", {}, {"importz": []})
         inspected("no-python", {}, {"python": "/no/such/python"})
         racing = [
-            command("lost-update", PYTHON, "lost.py"),
-            command("generator", PYTHON, "shared.py", runs=40),
+            command("lost-update", PYTHON, "lost_update.py"),
+            command("generator", PYTHON, "shared_generator.py", runs=40),
             command("deadlock", PYTHON, "dead.py", timeout=6, runs=1),
             command("clock", PYTHON, "-c", "import time; print(time.time())", same=True),
             command("missing", "no-such-command"),
             command("gil", PYTHON, "-c", "import first", runs=1),
             FINE,
         ]
-        stressed("stress", {"lost.py": LOST, "shared.py": SHARED, "dead.py": DEAD}, racing, silent=["first"])
+        stressed("stress", {"lost_update.py": LOST, "shared_generator.py": SHARED, "dead.py": DEAD}, racing, silent=["first"])
         stressed("stress-fine", {}, [FINE])
         stressed("stress-late", {}, [command("slow", PYTHON, "-c", "import time; time.sleep(0.5)", runs=100)], seconds=3)
         write("benchmark", {}, BENCHMARK, check="benchmark", beside={**BENCHMARK, "image": "standard"})

@@ -60,21 +60,12 @@ pub fn asked(preflight: &Preflight, check: Check) -> PreflightPolicy {
     }
 }
 
-/// Fingerprint of what the spec says is to be done, whatever the images and the operator are. What follows from it is no part of that.
-pub fn wish(preflight: &Preflight, check: Check) -> String {
-    let inputs = &preflight.inputs;
-    match (check, &preflight.stress, &preflight.benchmark) {
-        (Check::Stress, Some(stress), _) => hash(
-            &json!({"inputs": inputs, "stress": Stress { policy: PreflightPolicy::default(), ..stress.clone() }}),
-        ),
-        (Check::Benchmark, _, Some(benchmark)) => {
-            let Benchmark { command, baseline, standard_python, run_timeout, .. } = benchmark;
-            hash(
-                &json!({"inputs": inputs, "command": command, "baseline": baseline, "python": standard_python, "timeout": run_timeout}),
-            )
-        }
-        _ => hash(&json!({"inputs": inputs, "import": preflight.import, "warmup": preflight.warmup})),
-    }
+/// Fingerprint of what the spec wants to be measured, whatever the images and the operator are. What follows from it is no part of that.
+pub fn wish(preflight: &Preflight) -> String {
+    let done = preflight.benchmark.as_ref().map(|asked| {
+        json!({"command": asked.command, "baseline": asked.baseline, "python": asked.standard_python, "timeout": asked.run_timeout})
+    });
+    hash(&json!({"inputs": preflight.inputs, "benchmark": done}))
 }
 
 /// From the Job's start until Kubernetes ends it, s.

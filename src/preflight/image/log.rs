@@ -5,11 +5,11 @@ use serde::{Deserialize, de::DeserializeOwned};
 /// The line before the document in the pod's log.
 pub const MARKER: &str = "--- freethread-rollout preflight ---";
 /// The format that is understood. The scripts are ours: another one is a log of another version of the operator.
-pub const FORMAT: u32 = 1;
+const FORMAT: u32 = 1;
 
 /// Why a log holds no document.
 #[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
+pub(super) enum DocumentError {
     /// The pod ended before it was written.
     #[error("the pod's log holds no result; it ends with: {0}")]
     NoDocument(String),

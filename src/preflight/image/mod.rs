@@ -20,6 +20,7 @@ mod stress;
 pub use containers::CONTAINER;
 pub use finding::CheckFinding;
 pub use job::{Subject, asked, deadline, job_name, render_job, wish};
-pub use log::{DocumentError, FORMAT, MARKER};
+use log::DocumentError;
+pub use log::MARKER;
 pub use script::script;
 pub use speedup::{LOOKS, ROUNDS_LIMIT, Speedup, beside};

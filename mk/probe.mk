@@ -2,13 +2,15 @@
 
 PROBE_PACKAGES := target/probe-packages
 # Extensions are compiled for each interpreter. Another one: make probe-test PROBE_PYTHONS=/path/to/python
-PROBE_PYTHONS ?= $(shell d=$$(tests/cluster/build.sh pythons) && echo $$d/ft/opt/*/bin/python3.13t $$d/std/opt/*/bin/python3.13)
+PROBE_PYTHONS ?= $(shell tests/cluster/deps.sh build >&2 && d=$$(tests/cluster/build.sh pythons) && echo $$d/ft/opt/*/bin/python3.13t $$d/std/opt/*/bin/python3.13)
 
 .PHONY: probe-test probe-bench
 
 $(PROBE_PACKAGES): examples/service/requirements.txt
 	rm -rf $@
-	python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --no-compile --require-hashes --target $@ -r $<
+	# pip as CPython bundles it: nothing is asked of the machine's own Python.
+	set -- $(PROBE_PYTHONS); "$$1" "$$(echo "$${1%/bin/*}"/lib/python3.13*/ensurepip/_bundled/pip-*.whl)/pip" install --quiet \
+	  --disable-pip-version-check --root-user-action=ignore --no-deps --no-compile --require-hashes --target $@ -r $<
 
 probe-test: $(PROBE_PACKAGES) ## The probe and the image inspection, on 3.13t and 3.13
 	for python in $(PROBE_PYTHONS); do \

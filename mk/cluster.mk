@@ -26,6 +26,7 @@ else
 endif
 	tests/cluster/images.sh
 	tests/cluster/prometheus.sh
+	tests/cluster/gateways.sh
 
 cluster-down: ## Take it down without a trace (your own is left alone)
 	$(if $(OWN_CLUSTER),@echo "KUBECONFIG is a cluster of your own: nothing to take down",tests/cluster/down.sh)

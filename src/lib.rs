@@ -11,7 +11,7 @@
 //! ```
 //!
 //! [`replay`] feeds the judge from a file instead, without a cluster. [`preflight`] is what happens before any traffic, [`report`]
-//! is what remains when all is over. [`init`] writes the first rollout.
+//! is what remains when all is over. [`init`] writes the first rollout. [`flag`] serves the weight of those who ask for it.
 //!
 //! [`api`], [`judge`], [`decide`] and [`pool`] import no client, no runtime, no clock and no random source; `tests/purity.rs`
 //! holds them to it.
@@ -20,6 +20,7 @@ pub mod act;
 pub mod api;
 pub mod cli;
 pub mod decide;
+pub mod flag;
 pub mod init;
 pub mod judge;
 pub mod observe;

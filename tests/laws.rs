@@ -20,6 +20,8 @@ mod findings;
 mod pace;
 #[path = "laws/preflight.rs"]
 mod preflight;
+#[path = "laws/route.rs"]
+mod route;
 #[path = "laws/tables.rs"]
 mod tables;
 #[path = "laws/uninstall.rs"]
@@ -78,7 +80,7 @@ fn explore(guards: Guards, seeds: impl Iterator<Item = u64>, stop_at_first: bool
 }
 
 fn history(guards: Guards, seed: u64, explored: &mut Explored) {
-    let mut world = World::new(seed);
+    let mut world = if seed % 3 == 2 { World::by_route(seed) } else { World::new(seed) };
     // Some histories are calm for long, so that the last steps are seen too.
     let storm = world.random.pick(&[20, 60, 100]);
     if world.random.percent(30) {
@@ -122,6 +124,7 @@ fn history(guards: Guards, seed: u64, explored: &mut Explored) {
         let finished = world.act(&decision, writes);
         let still = decision.target.movement == Movement::Stay
             && decision.pool == PoolWanted::Leave
+            && decision.replicas.is_none()
             && decision.job == JobWanted::Leave;
         if finished && still && decision.wake_at != Some(world.now) && seed.is_multiple_of(4) {
             let (_, again) = world.decide(guards);
@@ -197,6 +200,7 @@ fn the_histories_have_seen_everything() {
     let wanted = [
         "Rise",
         "Fall",
+        "GiveBack",
         "Stay",
         "Pending/WorkloadNotFound",
         "Pending/StandardNotReady",
@@ -228,6 +232,9 @@ fn the_histories_have_seen_everything() {
         "Paused/StandardChanged",
         "Paused/PoolDeleted",
         "Paused/PoolContested",
+        "Paused/RouteContested",
+        "Pending/RouteUnusable",
+        "Progressing/RouteNotAccepted",
         "Hybrid/Completed",
         "Hybrid/NoBenefit",
         "NoBenefit/NoBenefit",

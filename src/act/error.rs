@@ -16,6 +16,12 @@ pub enum ActError {
     /// The weight was to rise.
     #[error(transparent)]
     Raise(RouteError),
+    /// What is ours in the team's route was to go.
+    #[error(transparent)]
+    GiveBack(RouteError),
+    /// Our pool was to have another number of pods.
+    #[error(transparent)]
+    Scale(RouteError),
     /// Our pool's objects.
     #[error(transparent)]
     Pool(Box<ActError>),
@@ -70,7 +76,7 @@ impl ActError {
     pub fn refusal(&self) -> Option<String> {
         let error = match self {
             Self::Pool(error) | Self::Preflight(error) => &**error,
-            Self::Lower(_) | Self::Raise(_) => self,
+            Self::Lower(_) | Self::Raise(_) | Self::GiveBack(_) | Self::Scale(_) => self,
             Self::Api { .. } | Self::Timeout { .. } | Self::Rendered { .. } => return None,
         };
         if matches!(error, Self::Rendered { .. }) {
@@ -78,7 +84,9 @@ impl ActError {
         }
         let (Self::Api { source, .. }
         | Self::Lower(RouteError::Api { source, .. })
-        | Self::Raise(RouteError::Api { source, .. })) = error
+        | Self::Raise(RouteError::Api { source, .. })
+        | Self::GiveBack(RouteError::Api { source, .. })
+        | Self::Scale(RouteError::Api { source, .. })) = error
         else {
             return None;
         };
@@ -93,7 +101,8 @@ impl ActError {
         match self {
             Self::Lower(_) => "the weight cannot be lowered",
             Self::Raise(_) => "the weight cannot be raised",
-            Self::Pool(_) => "the free-threaded pool cannot be written",
+            Self::GiveBack(_) => "the route cannot be given back as it was",
+            Self::Pool(_) | Self::Scale(_) => "the free-threaded pool cannot be written",
             Self::Preflight(_) | Self::Rendered { .. } => "the preflight Job cannot be written",
             Self::Api { .. } | Self::Timeout { .. } => "the rollout cannot be written",
         }
@@ -109,7 +118,9 @@ impl ActError {
         }
         let (Self::Api { source, .. }
         | Self::Lower(RouteError::Api { source, .. })
-        | Self::Raise(RouteError::Api { source, .. })) = self
+        | Self::Raise(RouteError::Api { source, .. })
+        | Self::GiveBack(RouteError::Api { source, .. })
+        | Self::Scale(RouteError::Api { source, .. })) = self
         else {
             return Kind::Transient;
         };

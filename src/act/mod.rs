@@ -1,7 +1,7 @@
 //! Decision → API writes, in one fixed and crash-safe order.
 //!
 //! 1. The weight, if it falls: alone, first, unconditional.
-//! 2. The Job that inspects the image, and the pool.
+//! 2. The Job that inspects the image, and the pool with its pods; what else is ours in the team's route, once the weight is 0.
 //! 3. The weight, if it rises: only if nothing before it failed. Refused, it ends the pass: nothing has happened that could be told.
 //! 4. The status, with the sentence; then the events. Neither stops 1 to 3.
 //!
@@ -95,11 +95,14 @@ pub async fn act(
 ) -> Result<Done, ActError> {
     let Actor { client, instance, written } = actor;
     let namespace = rollout.namespace().unwrap_or_default();
-    let router = PodCount::new(client.clone(), &namespace, &rollout.pool_name());
+    let router = Router::of(client, rollout, scene);
     let live = scene.observation.free_threaded.live.as_ref();
     let mut done = Done::default();
 
-    if let (Movement::Fall, Some(live)) = (decision.target.movement, live) {
+    // By pod counts no Deployment is no weight.
+    let by_route = rollout.spec.traffic.route().is_some();
+    let falls = decision.target.movement == Movement::Fall && (live.is_some() || by_route);
+    if falls {
         // Nothing comes before this, and nothing that follows may say it was done if it was not.
         router.lower(&decision.target, live).await.map_err(ActError::Lower)?;
         done.weight = true;
@@ -117,7 +120,7 @@ pub async fn act(
 
     let pool = match decision.pool {
         // No Deployment and no weight, but pods: nobody else would ever end them.
-        PoolWanted::Leave if decision.target.pods == 0 => {
+        PoolWanted::Leave if decision.target.weight == 0 => {
             pool::remove_orphans(client, &namespace, rollout, scene).await
         }
         PoolWanted::Leave => Ok(false),
@@ -126,8 +129,16 @@ pub async fn act(
         PoolWanted::Apply => pool::apply(client, &namespace, scene).await,
         PoolWanted::Remove => pool::remove(client, &namespace, rollout, scene).await,
     };
-    let pool = pool.map_err(|error| ActError::Pool(Box::new(error)));
+    let mut pool = pool.map_err(|error| ActError::Pool(Box::new(error)));
+    if let (Ok(false), Some(pods), Some(live), false) = (&pool, decision.replicas, live, done.weight) {
+        let scaled = PodCount::new(client.clone(), &namespace, &rollout.pool_name()).scale(pods, live).await;
+        pool = scaled.map(|()| true).map_err(ActError::Scale);
+    }
     done.pool = *pool.as_ref().unwrap_or(&false);
+    let given_back = match decision.target.movement {
+        Movement::GiveBack => router.give_back(live).await.map_err(ActError::GiveBack),
+        _ => Ok(()),
+    };
 
     // A pool that was just written has another version than the one that was decided on: rise in the next pass.
     if let (Ok(false), Movement::Rise, Some(live)) = (&pool, decision.target.movement, live) {
@@ -149,7 +160,11 @@ pub async fn act(
     }
     pool?;
     job?;
-    if decision.pool == PoolWanted::Remove && live.is_none() && !pool::serves(scene) {
+    given_back?;
+    let nothing_left = live.is_none()
+        && scene.observation.route.written.is_none()
+        && !scene.observation.free_threaded.service;
+    if decision.pool == PoolWanted::Remove && nothing_left && !pool::serves(scene) {
         done.released = finalizer::release(client, rollout, version).await?;
     }
     Ok(done)

@@ -2,7 +2,10 @@
 
 use json_patch::jsonptr::PointerBuf;
 use k8s_openapi::{
-    api::apps::v1::{Deployment, ReplicaSet},
+    api::{
+        apps::v1::{Deployment, ReplicaSet},
+        core::v1::Service,
+    },
     apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
 };
 use kube::{
@@ -24,6 +27,7 @@ pub(super) async fn apply(client: &Client, namespace: &str, scene: &Scene) -> Re
     let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     match &pool.live {
         Some(live) if live.deleting => return Ok(false),
+        Some(_) if pool.service_missing => return apply_service(client, namespace, scene).await,
         Some(live) if live.template_hash == rendered.hash && live.edited_by.is_none() => return Ok(false),
         Some(live) => {
             put_back(&api, &pool.name, live, &scene.live_owners, &rendered.deployment).await?;
@@ -34,6 +38,16 @@ pub(super) async fn apply(client: &Client, namespace: &str, scene: &Scene) -> Re
     if pool.live.is_none() {
         release_template(&api, &pool.name).await?;
     }
+    Ok(true)
+}
+
+/// Our Service, before anything could be sent to it.
+async fn apply_service(client: &Client, namespace: &str, scene: &Scene) -> Result<bool, ActError> {
+    let Some(service) = &scene.service else { return Ok(false) };
+    let api: Api<Service> = Api::namespaced(client.clone(), namespace);
+    let params = PatchParams::apply(MANAGER_POOL).force();
+    let name = &scene.observation.free_threaded.name;
+    bounded("applying the pool's Service", api.patch(name, &params, &Patch::Apply(service))).await?;
     Ok(true)
 }
 
@@ -133,12 +147,24 @@ pub(super) async fn remove(
     let serves = serves(scene);
     match &pool.live {
         // Traffic first: a pod that is on its way out may still be an endpoint somewhere, until its containers have ended.
-        Some(live) if live.deleting || route.written != Some(0) || serves => Ok(false),
+        Some(live) if live.deleting || route.written.unwrap_or(0) != 0 || serves => Ok(false),
         Some(live) => {
             let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
             let uid = Preconditions { uid: Some(live.uid.clone()), ..Preconditions::default() };
             let params = DeleteParams { preconditions: Some(uid), ..DeleteParams::background() };
             match bounded("removing the pool's Deployment", api.delete(&pool.name, &params)).await {
+                Err(ActError::Api { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => {
+                    Ok(false)
+                }
+                done => done.map(|_| true),
+            }
+        }
+        // Nothing sends to it any more.
+        None if pool.service && route.written.is_none() => {
+            let api: Api<Service> = Api::namespaced(client.clone(), namespace);
+            match bounded("removing the pool's Service", api.delete(&pool.name, &DeleteParams::default()))
+                .await
+            {
                 Err(ActError::Api { source, .. }) if matches!(&*source, kube::Error::Api(s) if s.code == 404) => {
                     Ok(false)
                 }

@@ -70,9 +70,9 @@ pub struct WeightChange {
     pub at: MicroTime,
     /// Share that it asks for.
     pub share: Percent,
-    /// Pods of the free-threaded pool, where the router counts pods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pods: Option<i32>,
+    /// What was written, in the router's unit: pods by pod counts, percent everywhere else.
+    #[serde(default)]
+    pub written: i32,
 }
 
 /// What one metric of the standard pool was like before the attempt.

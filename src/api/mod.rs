@@ -15,6 +15,7 @@ mod quantity;
 mod spec;
 mod status;
 mod step;
+mod traffic;
 
 pub use analysis::*;
 pub use attempt::*;
@@ -29,3 +30,4 @@ pub use quantity::{ByteSize, ParseQuantityError, Percent, Span};
 pub use spec::*;
 pub use status::*;
 pub use step::*;
+pub use traffic::*;

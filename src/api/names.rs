@@ -21,8 +21,16 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY: &str = "freethread-rollout";
 /// Annotation on our Deployment and on preflight Jobs: hash of the pod template that the operator rendered. See `act::pool`.
 pub const ANNOTATION_TEMPLATE_HASH: &str = "freethreading.dev/template-hash";
-/// Annotation on our Deployment: why the weight is 0, written in the same request as the 0. See `observe::RollbackNote`.
+/// Annotation on our Deployment, or on the route where there is one: why the weight is 0, written in the same request as the 0. See
+/// `observe::RollbackNote`.
 pub const ANNOTATION_ROLLBACK: &str = "freethreading.dev/rollback";
+/// Annotation on our Deployment where the router is a flag: the weight in percent, which every replica serves from its cache.
+pub const ANNOTATION_FLAG_WEIGHT: &str = "freethreading.dev/flag-weight";
+/// Annotation on a route that has a weight of ours: the rollout that it is of. Written and removed in the same request as the weight.
+pub const ANNOTATION_ROUTE: &str = "freethreading.dev/rollout";
+/// Annotation on such a route: which of the lists with the standard Service gave it no weight, by number from 0. What was not there is not there
+/// afterwards.
+pub const ANNOTATION_UNWEIGHTED: &str = "freethreading.dev/unweighted";
 /// Annotation on the rollout through which people give commands: `VERB@TIME`, for example
 /// `promote@2026-11-23T19:00:00Z`. An annotation, so that neither Argo CD nor Flux reverts it: they leave alone
 /// what is not in Git. `status.command` acknowledges it.
@@ -33,6 +41,8 @@ pub const FINALIZER: &str = "freethreading.dev/give-traffic-back";
 pub const MANAGER_POOL: &str = "freethread-rollout";
 /// Field manager of routes, the replicas of our pool by pod counts among them: exactly one owner.
 pub const MANAGER_ROUTE: &str = "freethread-rollout/route";
+/// Field manager of the weight of a flag, an annotation of our Deployment.
+pub const MANAGER_FLAG: &str = "freethread-rollout/flag";
 /// Field manager of `status`.
 pub const MANAGER_STATUS: &str = "freethread-rollout/status";
 

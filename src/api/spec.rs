@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Analysis, Benefit, FreeThreadRolloutStatus, Preflight, Span, Step};
+use super::{Analysis, Benefit, FreeThreadRolloutStatus, Preflight, Span, Step, Traffic};
 
 /// Moves one workload to free-threaded CPython: a dedicated pool beside the standard one, traffic in steps, a
 /// continuous comparison of the two, and the way back by itself.
@@ -42,6 +42,9 @@ use super::{Analysis, Benefit, FreeThreadRolloutStatus, Preflight, Span, Step};
     validation = Rule::new("!has(self.traffic.podCount) || self.steps.all(s, s.weight < 100)")
         .message("pod counts cannot reach 100 %: the standard pool stays whole. End with a step under 100 (a hybrid), such as 50")
         .field_path(".steps"),
+    validation = Rule::new("!has(self.traffic.podCount) || !has(self.freeThreaded.replicas)")
+        .message("by pod counts the weight decides how many pods there are: leave freeThreaded.replicas out, or choose another router under traffic")
+        .field_path(".freeThreaded"),
 )]
 pub struct FreeThreadRolloutSpec {
     /// The workload as it runs today: the standard pool. It is only read, never changed. Immutable: create another
@@ -174,6 +177,11 @@ pub struct FreeThreaded {
     /// stays as it is, and so does the path that it sets.
     #[serde(default, skip_serializing_if = "is_false")]
     pub probe: bool,
+    /// Pods of the free-threaded pool while it has traffic, where the router does not count pods. If nothing is said it is the weight's share
+    /// of the standard pool's pods, rounded up, and never fewer while there is weight; an autoscaler of the pool's own goes before both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub replicas: Option<i32>,
     /// Most pods that the free-threaded pool may have.
     #[serde(default = "default_max_replicas")]
     #[schemars(range(min = 1, max = 1000))]
@@ -227,27 +235,4 @@ impl Resources {
         };
         side.iter().map(|(name, value)| (name.clone(), Quantity(text(value)))).collect()
     }
-}
-
-/// The router. Exactly one field is set.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(
-    validation = Rule::new("has(self.podCount)").message("name exactly one router: write traffic: {podCount: {}}"),
-    validation = Rule::new("has(self.podCount) == has(oldSelf.podCount)").message("the router is immutable: delete this rollout (traffic goes back first) and create another"),
-)]
-pub struct Traffic {
-    /// By the number of ready pods behind the team's Service: needs nothing else, in steps of one pod.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pod_count: Option<PodCount>,
-}
-
-/// Traffic by pod counts: the share is ready free-threaded pods over all ready pods.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PodCount {
-    /// Consent to a share of more than twice the wanted one, where one pod is already more (5 % wanted with 3 standard pods is 25 %).
-    /// Without it the rollout pauses there and says so.
-    #[serde(default)]
-    pub allow_overshoot: bool,
 }

@@ -158,6 +158,12 @@ pub enum Reason {
     PoolDeleted,
     /// Our pool is edited again and again by someone else.
     PoolContested,
+    /// The route does not exist, or cannot share its traffic as it is.
+    RouteUnusable,
+    /// The gateway has not accepted the route as it was written.
+    RouteNotAccepted,
+    /// Our weight is edited again and again by someone else.
+    RouteContested,
     /// The API server refuses a write of the pool or of its weight.
     WriteRefused,
     /// All steps are done.

@@ -356,7 +356,9 @@ fn history(entry: &crate::api::HistoryEntry, now: Timestamp) -> HistoryView {
 fn hint(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus) -> Option<String> {
     let verb = match (status.phase, status.reason) {
         (_, Reason::AwaitingApproval | Reason::AwaitingOvershootConsent | Reason::Inconclusive) => "promote",
-        (_, Reason::PausedByUser | Reason::PoolDeleted | Reason::PoolContested) => "resume",
+        (_, Reason::PausedByUser | Reason::PoolDeleted | Reason::PoolContested | Reason::RouteContested) => {
+            "resume"
+        }
         (Phase::RolledBack | Phase::NoBenefit, _)
         | (_, Reason::StandardChanged | Reason::PreflightFailed | Reason::PreflightUnknown) => "retry",
         _ => return None,

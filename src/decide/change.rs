@@ -71,7 +71,7 @@ fn fresh_evidence(pass: &mut Pass<'_>) {
         ..fresh
     });
     pass.next.benefit = None;
-    pass.target = pass.written().min(pass.reach().pods);
+    pass.target = pass.written().min(pass.reach().weight);
     let phase = if pass.last_written() == 0 { Phase::Pending } else { pass.base_phase() };
     pass.wanted = if phase == Phase::Pending { 0 } else { pass.step().map_or(0, |step| step.weight) };
     let message =

@@ -154,7 +154,8 @@ pub(super) fn running(pass: &mut Pass<'_>) -> ControlFlow<()> {
 
 /// Stays until a person says `resume` or `retry`.
 fn stuck(pass: &Pass<'_>) -> bool {
-    let reasons = [Reason::StandardChanged, Reason::PoolDeleted, Reason::PoolContested];
+    let reasons =
+        [Reason::StandardChanged, Reason::PoolDeleted, Reason::PoolContested, Reason::RouteContested];
     pass.next.phase == Phase::Paused && reasons.contains(&pass.next.reason) || inspected(pass)
 }
 

@@ -34,7 +34,7 @@ fn said(
     Said { kind, status, reason: reason.into(), message: message.into() }
 }
 
-/// All of them, for a route that is to have `target` pods.
+/// All of them, for a route that is to have `target`.
 pub(super) fn fill(pass: &mut Pass<'_>, target: i32) {
     let gil = gil_disabled(pass);
     let preflight =
@@ -73,12 +73,13 @@ pub(super) fn fill(pass: &mut Pass<'_>, target: i32) {
 
 /// The route is not yet read back as it is to be.
 fn moving(pass: &Pass<'_>, target: i32) -> bool {
-    target != pass.written() || target != pass.serving()
+    target != pass.written() || pass.serving() != Some(target)
 }
 
 fn is_stalled(pass: &Pass<'_>) -> bool {
     matches!(pass.next.phase, Phase::RolledBack | Phase::Failed)
-        || (pass.next.phase == Phase::Paused && pass.next.reason == Reason::PoolContested)
+        || (pass.next.phase == Phase::Paused
+            && matches!(pass.next.reason, Reason::PoolContested | Reason::RouteContested))
 }
 
 fn ready(pass: &Pass<'_>, target: i32) -> Said {
@@ -111,8 +112,9 @@ fn stalled(pass: &Pass<'_>) -> Said {
 
 fn pool_available(pass: &Pass<'_>, target: i32) -> Said {
     let ours = &pass.input.observation.free_threaded;
-    let ready = pass.our_pods().filter(|pod| pod.ready_since.is_some()).count();
-    let enough = i64::try_from(ready).unwrap_or(i64::MAX) >= i64::from(target);
+    let target = pass.pods_for(target).max(pass.ahead);
+    let ready = pass.ready();
+    let enough = ready >= target;
     match &ours.live {
         None => said(
             "PoolAvailable",
@@ -143,15 +145,33 @@ fn pool_available(pass: &Pass<'_>, target: i32) -> Said {
 
 fn traffic_converged(pass: &Pass<'_>, target: i32) -> Said {
     if moving(pass, target) {
-        let message =
-            format!("{} wanted, {} written, {} serving", text::pods(target), pass.written(), pass.serving());
+        let (written, serving) = (pass.written(), pass.serving());
+        let message = if pass.by_percent() {
+            let serving = serving
+                .map_or("the gateway has not looked yet".into(), |serving| format!("{serving} % in effect"));
+            let trouble = pass
+                .input
+                .observation
+                .route
+                .trouble
+                .as_ref()
+                .map(|trouble| format!(": {trouble}"))
+                .unwrap_or_default();
+            format!("{target} % wanted, {written} % written, {serving}{trouble}")
+        } else {
+            format!("{} wanted, {written} written, {} serving", text::pods(target), serving.unwrap_or(0))
+        };
         said("TrafficConverged", Some(false), "Converging", message)
     } else {
         said(
             "TrafficConverged",
             Some(true),
             "Converged",
-            format!("{} wanted, and as many serve", text::pods(target)),
+            if pass.by_percent() {
+                format!("{target} % wanted, written and in effect")
+            } else {
+                format!("{} wanted, and as many serve", text::pods(target))
+            },
         )
     }
 }

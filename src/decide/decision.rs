@@ -39,6 +39,9 @@ pub struct Input<'a> {
 pub struct Decision {
     /// Where the route should be. A fall is written before anything else.
     pub target: Target,
+    /// Pods that our Deployment is to have, where the router does not count pods; `None`: as it is. Never fewer in the pass in which the
+    /// weight falls.
+    pub replicas: Option<i32>,
     /// What should become of the Job that checks the image.
     pub job: JobWanted,
     /// What should become of the free-threaded pool's objects.
@@ -56,10 +59,10 @@ pub struct Decision {
 pub struct Target {
     /// Against what is written now.
     pub movement: Movement,
-    /// Share that the pods make, as far as can be reached.
+    /// Share that it makes, as far as can be reached.
     pub share: Percent,
-    /// Pods of our pool, by pod counts.
-    pub pods: i32,
+    /// The weight in the router's unit: pods of our pool by pod counts, percent everywhere else.
+    pub weight: i32,
     /// Why the weight is 0, written in the same request: it outlives the operator. Set exactly when a phase ends the attempt.
     pub note: Option<RollbackNote>,
 }
@@ -71,6 +74,8 @@ pub enum Movement {
     Fall,
     /// Nothing to write.
     Stay,
+    /// Weight 0 is in effect and persisted: what else is ours goes out of the team's route.
+    GiveBack,
     /// Up: last, only on top of the state that was decided on.
     Rise,
 }
@@ -106,11 +111,4 @@ pub struct Note {
     pub reason: Reason,
     /// One sentence.
     pub message: String,
-}
-
-impl Target {
-    /// No traffic on the free-threaded pool, and no word about why.
-    pub fn nothing() -> Self {
-        Self { movement: Movement::Fall, share: Percent::from_ratio(0.0), pods: 0, note: None }
-    }
 }

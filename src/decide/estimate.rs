@@ -16,7 +16,7 @@ pub fn estimates(
     baseline: &[BaselineStatus],
     precision: Precision,
 ) -> Vec<EstimateStatus> {
-    let Precision::Pods { standard, .. } = precision;
+    let standard = precision.standard();
     if baseline.is_empty() || standard <= 0 {
         return Vec::new();
     }
@@ -78,7 +78,7 @@ fn seconds(
     precision: Precision,
     weight: i32,
 ) -> Option<f64> {
-    let Precision::Pods { standard, .. } = precision;
+    let standard = precision.standard();
     let reach = reach(precision, weight);
     let count = |pods: i32| usize::try_from(pods).unwrap_or_default();
     let compared = judged.metrics.iter().filter(|metric| metric.paces());

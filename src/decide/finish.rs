@@ -3,10 +3,15 @@
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::{Decision, Movement, Note, Target, conditions, pass::Pass, rules::standard_pods, text};
+use super::{
+    Decision, Movement, Note, SETTLE, Target, conditions,
+    pass::{Pass, after},
+    rules::standard_pods,
+    text,
+};
 use crate::{
     api::{
-        FreeThreadRolloutStatus, HISTORY_LIMIT, HistoryEntry, Percent, Phase, PoolStatus, Reason,
+        FreeThreadRolloutStatus, HISTORY_LIMIT, HistoryEntry, Percent, Phase, PoolStatus, Reason, Span,
         VerdictStatus, WEIGHT_CHANGES_LIMIT, WeightChange,
     },
     observe::{Pod, RollbackNote},
@@ -15,12 +20,13 @@ use crate::{
 /// Not more often than this, unless at once.
 const SHORTEST: SignedDuration = SignedDuration::from_millis(200);
 /// A falling weight that is not read back by then is looked at again.
-const INSIST: SignedDuration = SignedDuration::from_secs(1);
+const INSIST: Span = Span::from_secs(1);
 
 pub(super) fn finish(mut pass: Pass<'_>) -> Decision {
     let (target, written) = (pass.target.max(0), pass.written());
     let movement = match target.cmp(&written) {
         std::cmp::Ordering::Less => Movement::Fall,
+        std::cmp::Ordering::Equal if target == 0 && to_give_back(&pass) => Movement::GiveBack,
         std::cmp::Ordering::Equal => Movement::Stay,
         std::cmp::Ordering::Greater => Movement::Rise,
     };
@@ -34,8 +40,14 @@ pub(super) fn finish(mut pass: Pass<'_>) -> Decision {
             change.at = now;
         }
     }
-    if movement == Movement::Fall {
-        pass.wake(pass.now().checked_add(INSIST).unwrap_or(pass.now()));
+    let replicas = replicas(&mut pass, target);
+    let left = pass.by_percent() && pass.input.observation.route.written.is_some() && pass.empty();
+    if movement == Movement::Stay && target == 0 && pass.wanted == 0 && left {
+        // Persisted first, given back next.
+        pass.wake(pass.now());
+    }
+    if matches!(movement, Movement::Fall | Movement::GiveBack) {
+        pass.wake(after(pass.now(), INSIST));
     }
     numbers(&mut pass);
     verdict(&mut pass);
@@ -46,7 +58,8 @@ pub(super) fn finish(mut pass: Pass<'_>) -> Decision {
     let wake_at =
         pass.wake_at.map(|at| if at <= now { now } else { at.max(now.checked_add(SHORTEST).unwrap_or(at)) });
     Decision {
-        target: Target { movement, share: share(&pass, target), pods: target, note: note(&pass, movement) },
+        target: Target { movement, share: share(&pass, target), weight: target, note: note(&pass, movement) },
+        replicas,
         job: pass.job,
         pool: pass.pool,
         status: pass.next,
@@ -55,15 +68,56 @@ pub(super) fn finish(mut pass: Pass<'_>) -> Decision {
     }
 }
 
-/// The share that so many pods of ours make.
-fn share(pass: &Pass<'_>, pods: i32) -> Percent {
+/// Weight 0 is in effect and persisted, and something of ours is still in the team's object.
+fn to_give_back(pass: &Pass<'_>) -> bool {
+    let before = pass.input.status;
+    let said = before.phase == pass.next.phase && before.weight.wanted == 0;
+    pass.by_percent() && pass.input.observation.route.written.is_some() && pass.empty() && said
+}
+
+/// Pods that our Deployment is to have, where the router does not count pods; `None`: as it is.
+fn replicas(pass: &mut Pass<'_>, target: i32) -> Option<i32> {
+    let live = pass.live().filter(|live| pass.by_percent() && !live.deleting)?;
+    let wanted = pass.pods_for(target.max(pass.written())).max(pass.ahead);
+    if wanted > 0 {
+        // Never fewer while there is weight: a standard pool that an autoscaler makes smaller because its traffic is here says nothing of what is
+        // needed here. An autoscaler of our own decides by itself, but cannot begin at 0.
+        let scaled = live.replicas > 0 && pass.input.observation.free_threaded.autoscaler.is_some();
+        return (!scaled && live.replicas < wanted).then_some(wanted);
+    }
+    // What was sent a moment ago is still answered.
+    let changed = pass
+        .next
+        .attempt
+        .as_ref()
+        .and_then(|attempt| attempt.weight_changes.last())
+        .map(|change| change.at.0);
+    let drained = changed.map(|at| after(at, SETTLE));
+    if live.replicas == 0 || !pass.empty() || pass.input.status.weight.wanted > 0 {
+        return None;
+    }
+    match drained.filter(|at| *at > pass.now()) {
+        Some(at) => {
+            pass.wake(at);
+            None
+        }
+        None => Some(0),
+    }
+}
+
+/// The share that a weight of ours makes.
+fn share(pass: &Pass<'_>, weight: i32) -> Percent {
+    if pass.by_percent() {
+        return Percent::from_ratio(f64::from(weight.clamp(0, 100)) / 100.0);
+    }
+    let pods = weight;
     let (ours, standard) = (f64::from(pods.max(0)), f64::from(standard_pods(pass).max(0)));
     Percent::from_ratio(ours / (ours + standard))
 }
 
 /// The weight as written from now on, for the evidence: a cell that holds a change is not counted.
-pub(super) fn record_weight(pass: &mut Pass<'_>, pods: i32) {
-    let change = WeightChange { at: pass.stamp(), share: share(pass, pods), pods: Some(pods) };
+pub(super) fn record_weight(pass: &mut Pass<'_>, weight: i32) {
+    let change = WeightChange { at: pass.stamp(), share: share(pass, weight), written: weight };
     let Some(attempt) = pass.next.attempt.as_mut() else { return };
     if attempt.converged_at.is_none() {
         attempt.step_counts_from = Some(change.at.clone());
@@ -77,7 +131,7 @@ fn note(pass: &Pass<'_>, movement: Movement) -> Option<RollbackNote> {
     if movement != Movement::Fall || !pass.next.phase.is_over() {
         return None;
     }
-    let known = pass.live().and_then(|live| live.rollback.as_ref()).map_or(0, |note| note.attempt);
+    let known = pass.input.observation.route.note.as_ref().map_or(0, |note| note.attempt);
     Some(RollbackNote {
         attempt: pass.next.attempt.as_ref().map_or(known, |attempt| attempt.number),
         phase: pass.next.phase,
@@ -89,8 +143,13 @@ fn note(pass: &Pass<'_>, movement: Movement) -> Option<RollbackNote> {
 fn numbers(pass: &mut Pass<'_>) {
     let observation = pass.input.observation;
     let route = &observation.route;
-    let all = route.serving.max(0) + route.standard_serving.max(0);
-    let serving = Percent::from_ratio(f64::from(route.serving.max(0)) / f64::from(all.max(1)));
+    let ours_serving = route.serving.unwrap_or(0).max(0);
+    let all = ours_serving + route.standard_serving.max(0);
+    let serving = if pass.by_percent() {
+        route.serving.filter(|_| route.written.is_some()).map(|serving| share(pass, serving))
+    } else {
+        (all > 0).then(|| Percent::from_ratio(f64::from(ours_serving) / f64::from(all.max(1))))
+    };
     let reachable = (pass.wanted > 0).then(|| pass.reach().share);
     let observed = observed(pass);
     let label = (pass.steps() > 0).then(|| format!("{}/{}", pass.next.step + 1, pass.steps()));
@@ -100,7 +159,7 @@ fn numbers(pass: &mut Pass<'_>) {
     next.step_label = label;
     next.weight.wanted = pass.wanted;
     next.weight.reachable = reachable;
-    next.weight.serving = (all > 0).then_some(serving);
+    next.weight.serving = serving;
     next.weight.observed = observed;
     next.standard = match &observation.standard {
         Some(standard) => {
@@ -113,7 +172,8 @@ fn numbers(pass: &mut Pass<'_>) {
     };
     let image = Some(&ours.image).filter(|image| !image.is_empty());
     let note = next.standard.note.clone().filter(|_| observation.standard.is_some());
-    next.free_threaded = pool(&ours.name, image, route.written.unwrap_or(0), &ours.pods, note);
+    let replicas = ours.live.as_ref().map_or(0, |live| live.replicas);
+    next.free_threaded = pool(&ours.name, image, replicas, &ours.pods, note);
 }
 
 fn pool(name: &str, image: Option<&String>, replicas: i32, pods: &[Pod], note: Option<String>) -> PoolStatus {
@@ -132,7 +192,8 @@ fn pool(name: &str, image: Option<&String>, replicas: i32, pods: &[Pod], note: O
 /// In whole percents, and the same for as long as it is about the same: where all is settled, nobody waits for the last percent, and
 /// each change is a write.
 fn observed(pass: &Pass<'_>) -> Option<Percent> {
-    let now = pass.input.finding.observed?;
+    // A flag knows what it answered, work that is done in queues is counted later.
+    let now = pass.input.observation.route.evaluated.or(pass.input.finding.observed)?.ours;
     let before = pass.input.status.weight.observed;
     let about = if pass.base_phase() == Phase::Progressing { 1.0 } else { 5.0 };
     Some(
@@ -201,7 +262,7 @@ fn explain(pass: &mut Pass<'_>, movement: Movement, events: &mut Vec<Note>) {
         let over = next.history.len().saturating_sub(HISTORY_LIMIT);
         next.history.drain(..over);
     }
-    if changed || movement != Movement::Stay {
+    if changed || matches!(movement, Movement::Fall | Movement::Rise) {
         events.push(Note {
             warning: warning(&pass.next),
             reason: pass.next.reason,
@@ -211,10 +272,20 @@ fn explain(pass: &mut Pass<'_>, movement: Movement, events: &mut Vec<Note>) {
 }
 
 fn warning(status: &FreeThreadRolloutStatus) -> bool {
-    use Reason::{Blind, PoolContested, PoolDeleted, PreflightUnknown, SharedIncident, WorkloadNotFound};
+    use Reason::{
+        Blind, PoolContested, PoolDeleted, PreflightUnknown, RouteContested, RouteUnusable, SharedIncident,
+        WorkloadNotFound,
+    };
     matches!(status.phase, Phase::RolledBack | Phase::Failed)
         || matches!(
             status.reason,
-            PoolDeleted | PoolContested | PreflightUnknown | Blind | SharedIncident | WorkloadNotFound
+            PoolDeleted
+                | PoolContested
+                | RouteContested
+                | RouteUnusable
+                | PreflightUnknown
+                | Blind
+                | SharedIncident
+                | WorkloadNotFound
         )
 }

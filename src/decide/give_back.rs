@@ -19,7 +19,10 @@ pub(super) fn giving_back(pass: &mut Pass<'_>) -> ControlFlow<()> {
         pass.wake(pass.now());
     }
     let ours = &pass.input.observation.free_threaded;
-    let there = ours.live.is_some() || ours.pods.iter().any(|pod| pod.ready_since.is_some());
+    let there = ours.live.is_some()
+        || ours.pods.iter().any(|pod| pod.ready_since.is_some())
+        || ours.service
+        || (pass.by_percent() && pass.input.observation.route.written.is_some());
     if pass.next.phase.is_over() {
         // Rolled back is rolled back, for a later installation too: what was found stays found.
         pass.rest();

@@ -10,7 +10,6 @@ use super::{
 use crate::{
     api::{OnInconclusive, Pace, Phase, Reason, Step},
     judge::{Blind, FindingKind},
-    observe::Precision,
 };
 
 /// Why something has to wait.
@@ -45,6 +44,14 @@ pub(super) struct Guard {
     check: Check,
 }
 
+/// Before pods are made ready for a weight, where the router does not count pods.
+pub(super) const PREPARE: &[Guard] = &[
+    Guard { name: "rise/not-paused", check: not_paused },
+    Guard { name: "rise/preflight", check: super::preflight::guard },
+    Guard { name: "rise/standard-ready", check: standard_ready },
+    Guard { name: "rise/pool-built", check: pool_built },
+];
+
 /// Before the weight rises.
 pub(super) const RISE: &[Guard] = &[
     Guard { name: "rise/not-paused", check: not_paused },
@@ -56,6 +63,7 @@ pub(super) const RISE: &[Guard] = &[
     Guard { name: "rise/warm", check: warm },
     Guard { name: "rise/evidence", check: evidence },
     Guard { name: "rise/baseline", check: baseline },
+    Guard { name: "rise/pods-ready", check: pods_ready },
     Guard { name: "rise/written-ahead", check: written_ahead },
 ];
 
@@ -73,6 +81,7 @@ pub(super) const ADVANCE: &[Guard] = &[
     Guard { name: "advance/of-this-step", check: of_this_step },
     Guard { name: "advance/safe", check: safe },
     Guard { name: "advance/clear", check: clear },
+    Guard { name: "advance/observed", check: observed },
     Guard { name: "advance/warm", check: warm },
     Guard { name: "advance/approved", check: approved },
 ];
@@ -149,7 +158,7 @@ fn overshoot_consent(pass: &Pass<'_>) -> Option<Stop> {
     if !reach.overshoot || allowed {
         return None;
     }
-    let Precision::Pods { standard, .. } = pass.input.observation.route.precision;
+    let standard = pass.input.observation.route.precision.standard();
     let command = format!("kubectl freethread promote {}", pass.input.name);
     let message = format!(
         "{} % wanted, {} is the least with {}: allow it with `{command}` or spec.traffic.podCount.allowOvershoot",
@@ -162,16 +171,28 @@ fn overshoot_consent(pass: &Pass<'_>) -> Option<Stop> {
 
 /// What was written serves, no more and no less.
 fn applied(pass: &Pass<'_>) -> Option<Stop> {
-    let (written, serving) = (pass.written(), pass.serving());
+    let written = pass.written();
+    let Some(serving) = pass.serving() else {
+        let route = &pass.input.observation.route;
+        let trouble = route.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+        let message =
+            format!("{}: {} is written and not in effect yet{trouble}", route.what, pass.amount(written));
+        let stop = Stop::new(Reason::RouteNotAccepted, message, "the gateway takes it");
+        return Some(before_deadline(pass, stop));
+    };
     if serving == written {
         return None;
+    }
+    if serving < written && pass.input.observation.route.trouble.is_some() {
+        let stop = Stop::new(Reason::RouteNotAccepted, super::step::serve(pass), "the gateway takes it");
+        return Some(before_deadline(pass, stop));
     }
     if serving > written {
         let message = format!("{serving} serve and {written} are wanted: waiting until the others have gone");
         return Some(Stop::new(Reason::Converging, message, "the route is read back as written"));
     }
     let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
-    let message = format!("{serving} of {written} pods serve{trouble}");
+    let message = format!("{}{trouble}", super::step::serve(pass));
     Some(before_deadline(pass, Stop::new(Reason::WaitingForPods, message, "the pods become ready")))
 }
 
@@ -184,6 +205,25 @@ fn before_deadline(pass: &Pass<'_>, stop: Stop) -> Stop {
         }
         _ => stop,
     }
+}
+
+/// There are pods for the weight before it is written.
+fn pods_ready(pass: &Pass<'_>) -> Option<Stop> {
+    let wanted = pass.pods_for(pass.reach().weight);
+    let (ready, scaled) = (pass.ready(), pass.live().map_or(0, |live| live.replicas));
+    // An autoscaler of its own has the last word on how many there are.
+    let wanted = if pass.input.observation.free_threaded.autoscaler.is_some() {
+        scaled.clamp(1, wanted.max(1))
+    } else {
+        wanted
+    };
+    if !pass.by_percent() || ready >= wanted {
+        return None;
+    }
+    let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+    let message =
+        format!("{}: {ready} of {} are ready for it{trouble}", pass.step_name(), text::pods(wanted));
+    Some(before_deadline(pass, Stop::new(Reason::WaitingForPods, message, "the pods become ready")))
 }
 
 fn warm(pass: &Pass<'_>) -> Option<Stop> {
@@ -353,6 +393,25 @@ pub(super) fn inconclusive(pass: &Pass<'_>) -> String {
         ),
         None => format!("{step}: not shown to be safe in {max}: {}", text::open(&finding.sentence)),
     }
+}
+
+/// Configured is never taken for observed: where requests go elsewhere than the weight says (a second route, a cache, a session) nothing that they
+/// show is about this weight. By pod counts connections alone decide, and the share is what it is.
+fn observed(pass: &Pass<'_>) -> Option<Stop> {
+    let (written, route) = (pass.written(), &pass.input.observation.route);
+    let share = pass.input.finding.observed?;
+    // A flag has as many shares as it has keys: where those are few, it is what they make.
+    if route.group.is_empty() || !share.contradicts(f64::from(written) / 100.0) {
+        return None;
+    }
+    let message = format!(
+        "{}: {written} % is written and {} of {:.0} requests were answered by the free-threaded pool: they come another way than through {}",
+        pass.step_name(),
+        text::percent(share.ours),
+        share.of,
+        route.what
+    );
+    Some(Stop::new(Reason::RouteNotAccepted, message, "requests follow the weight"))
 }
 
 fn clear(pass: &Pass<'_>) -> Option<Stop> {

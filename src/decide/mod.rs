@@ -11,6 +11,7 @@ mod conditions;
 mod decision;
 mod estimate;
 mod finish;
+mod gitops;
 mod give_back;
 mod guards;
 mod hash;
@@ -51,6 +52,7 @@ const RULES: &[Rule] = &[
     rules::workload_missing,
     rules::first_attempt,
     rules::finding,
+    rules::route_unusable,
     benefit::benefit,
     // What people say, then what became of the world.
     commands::running,

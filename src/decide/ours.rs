@@ -5,7 +5,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
-use super::{Note, PoolWanted, change, finish::record_weight, pass::Pass, step};
+use super::{Note, PoolWanted, change, finish::record_weight, gitops, pass::Pass, step};
 use crate::api::{DriftStatus, Phase, Reason};
 
 /// From this edit in one attempt on it is a contest.
@@ -41,12 +41,13 @@ pub(super) fn deleted(pass: &mut Pass<'_>) -> ControlFlow<()> {
 /// Edits are put back and counted; the third one is a contest.
 pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
     let Some(live) = pass.live() else { return Continue(()) };
+    let route = &pass.input.observation.route;
     let (written, last) = (pass.written(), pass.last_written());
     // Not what we remember, but nobody else's name on it, and just what the step wants or what was there before: our own write that
     // a crash kept from the status, or a rise that the API server refused.
-    let own = live.scaled_by.is_none() && (written == pass.reach().pods || written == before_last(pass));
+    let own = route.edited_by.is_none() && (written == pass.reach().weight || written == before_last(pass));
     let scaled = written != last && !own;
-    let by = if scaled { &live.scaled_by } else { &live.edited_by };
+    let by = if scaled { &route.edited_by } else { &live.edited_by };
     let by = by.clone().unwrap_or_else(|| "someone".into());
     let name = &pass.input.observation.free_threaded.name;
     if scaled {
@@ -54,26 +55,39 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
         if written > last {
             pass.cap = Some(last);
         }
-        count(pass, &by, &format!("{by} scaled Deployment {name} from {last} to {written}"));
+        let what = if pass.by_percent() {
+            format!("{by} changed the weight in {} from {last} % to {written} %", route.what)
+        } else {
+            format!("{by} scaled Deployment {name} from {last} to {written}")
+        };
+        let reason = if pass.by_percent() { Reason::RouteContested } else { Reason::PoolContested };
+        count(pass, &by, &what, reason);
     } else if live.edited_by.is_some() && !live.deleting && !just_counted(pass, &by) {
-        count(pass, &by, &format!("{by} changed Deployment {name}"));
+        count(pass, &by, &format!("{by} changed Deployment {name}"), Reason::PoolContested);
     }
     let contested = pass.next.drift.as_ref().filter(|drift| drift.count >= CONTESTED);
     let contested = contested.map(|drift| drift.manager.clone());
     let Some(other) = contested.filter(|_| !change::holds(pass)) else { return Continue(()) };
     step::stay(pass);
     put_back(pass);
+    let resume = format!("kubectl freethread resume {}", pass.input.name);
+    // Of the two the one that it happened to last.
+    let of_route = pass.by_percent() && (scaled || pass.input.status.reason == Reason::RouteContested);
+    if of_route {
+        let message = format!(
+            "{other} changes the weight in {} again and again: the weight does not rise; {}",
+            route.what,
+            gitops::rule(&other, route)
+        );
+        pass.say(Phase::Paused, Reason::RouteContested, message);
+        pass.expect(format!("a person leaves the weights to the operator and resumes: {resume}"), None);
+        return Break(());
+    }
     let message = format!(
         "{other} changes Deployment {name} again and again: it is put back, and the weight does not rise"
     );
     pass.say(Phase::Paused, Reason::PoolContested, message);
-    pass.expect(
-        format!(
-            "a person takes it out of {other}'s hands and resumes: kubectl freethread resume {}",
-            pass.input.name
-        ),
-        None,
-    );
+    pass.expect(format!("a person takes it out of {other}'s hands and resumes: {resume}"), None);
     Break(())
 }
 
@@ -99,7 +113,7 @@ fn put_back(pass: &mut Pass<'_>) {
 fn before_last(pass: &Pass<'_>) -> i32 {
     let changes =
         pass.next.attempt.as_ref().map(|attempt| attempt.weight_changes.as_slice()).unwrap_or_default();
-    changes.iter().rev().nth(1).and_then(|change| change.pods).unwrap_or(0)
+    changes.iter().rev().nth(1).map_or(0, |change| change.written)
 }
 
 /// Putting back takes a moment, or longer where it is refused: until then the same edit is seen again.
@@ -114,7 +128,7 @@ fn just_counted(pass: &Pass<'_>, by: &str) -> bool {
     })
 }
 
-fn count(pass: &mut Pass<'_>, by: &str, what: &str) {
+fn count(pass: &mut Pass<'_>, by: &str, what: &str, reason: Reason) {
     let before = pass.next.drift.as_ref();
     let count = before.map_or(0, |drift| drift.count).saturating_add(1);
     let put_back_at = before.and_then(|drift| drift.put_back_at.clone());
@@ -128,6 +142,6 @@ fn count(pass: &mut Pass<'_>, by: &str, what: &str) {
         } else {
             format!("{what}: put back ({times} in this attempt)")
         };
-        pass.notes.push(Note { warning: true, reason: Reason::PoolContested, message });
+        pass.notes.push(Note { warning: true, reason, message });
     }
 }

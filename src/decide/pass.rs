@@ -9,7 +9,7 @@ use crate::{
         AttemptStatus, FreeThreadRolloutStatus, LAST_LOGS_LIMIT, LastLog, NextStatus, Phase, Reason, Span,
         Step,
     },
-    observe::{LivePool, Pod, Precision, StandardPool},
+    observe::{LivePool, Pod, StandardPool},
 };
 
 /// How a sentence ends after which no traffic is ours.
@@ -23,14 +23,16 @@ pub(super) struct Pass<'a> {
     pub(super) next: FreeThreadRolloutStatus,
     /// Share that is wanted, in percent.
     pub(super) wanted: i32,
-    /// Pods that the route is to have.
+    /// Weight that the route is to have, in the router's unit.
     pub(super) target: i32,
+    /// Pods of the pool that are made ready ahead of a weight, where the router does not count pods.
+    pub(super) ahead: i32,
     pub(super) job: JobWanted,
     pub(super) pool: PoolWanted,
     /// Events besides the one of a changed phase or weight.
     pub(super) notes: Vec<Note>,
     pub(super) wake_at: Option<Timestamp>,
-    /// Somebody else scaled our pool up: the pods that it should have.
+    /// Somebody else raised our weight: what it should be.
     pub(super) cap: Option<i32>,
 }
 
@@ -47,6 +49,7 @@ impl<'a> Pass<'a> {
             next,
             wanted: 0,
             target: 0,
+            ahead: 0,
             job: JobWanted::Leave,
             pool: PoolWanted::Leave,
             notes: Vec::new(),
@@ -87,30 +90,62 @@ impl<'a> Pass<'a> {
         MicroTime(Timestamp::from_microsecond(self.input.now.as_microsecond()).unwrap_or(self.input.now))
     }
 
-    /// Pods as read back from the route.
+    /// The weight as it stands in the route. Where several places differ: the one that is farthest from what was written last, the higher first.
     pub(super) fn written(&self) -> i32 {
-        self.input.observation.route.written.unwrap_or(0).max(0)
+        let route = &self.input.observation.route;
+        let most = route.written.unwrap_or(0).max(0);
+        if most > self.last_written() { most } else { route.least.clamp(0, most) }
     }
 
-    pub(super) fn serving(&self) -> i32 {
-        self.input.observation.route.serving.max(0)
+    /// The weight that is known to be in effect, as far as it is known.
+    pub(super) fn serving(&self) -> Option<i32> {
+        self.input.observation.route.serving.map(|serving| serving.max(0))
+    }
+
+    /// What is written is in effect, no more and no less.
+    pub(super) fn applied(&self) -> bool {
+        self.serving() == Some(self.written())
     }
 
     /// Weight 0, read back as applied.
     pub(super) fn empty(&self) -> bool {
-        self.written() == 0 && self.serving() == 0
+        self.written() == 0 && self.applied()
     }
 
-    /// Pods that we wrote last in this attempt.
+    /// The weight that we wrote last in this attempt.
     pub(super) fn last_written(&self) -> i32 {
-        self.next.attempt.as_ref().and_then(|attempt| attempt.weight_changes.last()?.pods).unwrap_or(0)
+        self.next
+            .attempt
+            .as_ref()
+            .and_then(|attempt| attempt.weight_changes.last())
+            .map_or(0, |change| change.written)
+    }
+
+    /// The weight is a number of percent, and pods follow it.
+    pub(super) fn by_percent(&self) -> bool {
+        self.input.observation.route.precision.is_percent()
+    }
+
+    /// `3 pods`, `25 %`: a weight in the router's unit.
+    pub(super) fn amount(&self, weight: i32) -> String {
+        if self.by_percent() { format!("{weight} %") } else { super::text::pods(weight) }
+    }
+
+    /// Pods of ours that are ready and stay.
+    pub(super) fn ready(&self) -> i32 {
+        i32::try_from(self.our_pods().filter(|pod| pod.ready_since.is_some()).count()).unwrap_or(i32::MAX)
+    }
+
+    /// Pods of ours that `weight` takes.
+    pub(super) fn pods_for(&self, weight: i32) -> i32 {
+        if self.by_percent() { reach(self.input.observation.route.precision, weight).pods } else { weight }
     }
 
     /// The attempt's pool had traffic at some time, or may have.
     pub(super) fn had_weight(&self) -> bool {
         let changes =
             self.next.attempt.as_ref().map(|attempt| attempt.weight_changes.as_slice()).unwrap_or_default();
-        !self.empty() || changes.iter().any(|change| change.pods.unwrap_or(0) > 0)
+        !self.empty() || changes.iter().any(|change| change.written > 0)
     }
 
     pub(super) fn standard(&self) -> Option<&'a StandardPool> {
@@ -175,9 +210,8 @@ impl<'a> Pass<'a> {
     /// What the current step can have. A standard pool that is scaled to zero means zero for ours: it never serves alone.
     pub(super) fn reach(&self) -> Reach {
         let precision = self.input.observation.route.precision;
-        let Precision::Pods { standard, .. } = precision;
         let weight = self.step().map_or(0, |step| step.weight);
-        reach(precision, if standard > 0 { weight } else { 0 })
+        reach(precision, if precision.standard() > 0 { weight } else { 0 })
     }
 
     /// The phase when nothing is in the way.
@@ -304,7 +338,7 @@ impl<'a> Pass<'a> {
 
     /// Fresh evidence from now on, and its number.
     pub(super) fn open_attempt(&mut self, standard_hash: &str) -> i32 {
-        let noted = self.live().and_then(|live| live.rollback.as_ref()).map_or(0, |note| note.attempt);
+        let noted = self.input.observation.route.note.as_ref().map_or(0, |note| note.attempt);
         let number = self.next.attempt.as_ref().map_or(noted, |attempt| attempt.number).saturating_add(1);
         self.next.attempt = Some(self.new_attempt(number, standard_hash));
         self.next.step = 0;
@@ -355,7 +389,9 @@ impl<'a> Pass<'a> {
         if !open {
             preflight::arrange(self);
         }
-        if needed {
+        // Without its Service a route has nothing to send to.
+        let there = self.live().is_some_and(|live| !live.deleting);
+        if needed || (there && self.input.observation.free_threaded.service_missing) {
             self.pool = PoolWanted::Apply;
         }
     }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{AttemptStatus, CheckpointStatus, Mode, OnBlind, OnStandardChange, Phase, Reason},
     judge::{Blind, FindingKind, History},
-    observe::{Obstacle, Precision},
+    observe::Obstacle,
 };
 
 /// The rollout goes: traffic first, then the pool.
@@ -36,7 +36,7 @@ pub(super) fn deleting(pass: &mut Pass<'_>) -> ControlFlow<()> {
 /// The operator died between weight 0 and the status: why the traffic is back stands on the Deployment. A status from before the note's
 /// attempt is a stale one (its write will be refused) or one that was put back; either way the note knows more.
 pub(super) fn adopt_note(pass: &mut Pass<'_>) -> ControlFlow<()> {
-    let Some(note) = pass.live().and_then(|live| live.rollback.as_ref()) else { return Continue(()) };
+    let Some(note) = pass.input.observation.route.note.as_ref() else { return Continue(()) };
     let over = pass.next.attempt.as_ref().is_none_or(|attempt| attempt.number <= note.attempt);
     if !over || !note.phase.is_over() || pass.next.phase == note.phase {
         return Continue(());
@@ -189,12 +189,8 @@ pub(super) fn observing(pass: &mut Pass<'_>) -> ControlFlow<()> {
         }
         (Some(standard), Some(step)) => {
             let reach = reach(pass.input.observation.route.precision, step.weight);
-            let share = text::percent(reach.share);
-            format!(
-                "mode Observe: would set {share}: {} beside {}",
-                text::pods(reach.pods),
-                standard.replicas
-            )
+            let (share, pods) = (text::percent(reach.share), text::pods(reach.pods));
+            format!("mode Observe: would set {share}: {pods} beside {}", standard.replicas)
         }
         _ => format!("mode Observe: would wait for Deployment {}", pass.input.spec.workload_ref.name),
     };
@@ -214,6 +210,16 @@ pub(super) fn workload_missing(pass: &mut Pass<'_>) -> ControlFlow<()> {
     commands::idle(pass, &message);
     pass.say(Phase::Pending, Reason::WorkloadNotFound, message);
     pass.expect("the workload appears", None);
+    Break(())
+}
+
+/// A route that is not there, or cannot share its traffic as it is.
+pub(super) fn route_unusable(pass: &mut Pass<'_>) -> ControlFlow<()> {
+    let Some(why) = pass.input.observation.route.unusable.as_ref() else { return Continue(()) };
+    pass.reset_steps();
+    commands::idle(pass, why);
+    pass.say(Phase::Pending, Reason::RouteUnusable, why.clone());
+    pass.expect("it goes on by itself once the route can be used", None);
     Break(())
 }
 
@@ -282,6 +288,5 @@ pub(super) fn blind_stop(pass: &Pass<'_>) -> Stop {
 
 /// Pods that the router counts as the standard pool's.
 pub(super) fn standard_pods(pass: &Pass<'_>) -> i32 {
-    let Precision::Pods { standard, .. } = pass.input.observation.route.precision;
-    standard
+    pass.input.observation.route.precision.standard()
 }

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{
     benefit,
-    guards::{ADVANCE, HOLD, RISE, Stop, built, inconclusive, undecided_until},
+    guards::{ADVANCE, HOLD, PREPARE, RISE, Stop, built, inconclusive, undecided_until},
     pass::{Pass, after},
     preflight,
     rules::standard_pods,
@@ -24,15 +24,14 @@ pub(super) fn step(pass: &mut Pass<'_>) -> ControlFlow<()> {
     edited_weight(pass);
     stay(pass);
     pass.want_pool();
-    let desired = pass.reach().pods;
+    let desired = pass.reach().weight;
     if pass.target < pass.written() {
         fall(pass);
     } else if deadline_passed(pass) {
         let deadline = pass.input.spec.progress_deadline;
         let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
-        let (serving, written) = (pass.serving(), pass.written());
-        let missing = if written > 0 {
-            format!("{serving} of {written} pods serve")
+        let missing = if pass.written() > 0 || short(pass) {
+            serve(pass)
         } else {
             format!("the free-threaded pool {} is not built", pass.input.observation.free_threaded.name)
         };
@@ -51,18 +50,45 @@ pub(super) fn sentence(pass: &Pass<'_>) -> String {
     let reach = pass.reach();
     let wanted = pass.step().map_or(0, |step| step.weight);
     let (pods, share) = (text::pods(reach.pods), text::percent(reach.share));
+    if pass.by_percent() {
+        let what = &pass.input.observation.route.what;
+        return format!(
+            "{}: {wanted} % by {what}, for {pods} beside {}",
+            pass.step_name(),
+            standard_pods(pass)
+        );
+    }
     format!("{}: {wanted} % wanted, {pods} beside {} make {share}", pass.step_name(), standard_pods(pass))
 }
 
 /// The weight as it is, or less where less is wanted. Keeps the time since when pods, or all of the pool, have been missing.
 pub(super) fn stay(pass: &mut Pass<'_>) {
     let held = pass.written().min(pass.cap.unwrap_or(i32::MAX));
-    pass.target = held.min(pass.reach().pods);
+    pass.target = held.min(pass.reach().weight);
     pass.wanted = pass.step().map_or(0, |step| step.weight);
-    let missing = pass.serving() < pass.target || unbuilt(pass);
+    let missing = pass.serving().is_none_or(|serving| serving < pass.target) || short(pass) || unbuilt(pass);
     let now = pass.stamp();
     if let Some(attempt) = pass.next.attempt.as_mut() {
         attempt.waiting_since = if missing { attempt.waiting_since.take().or(Some(now)) } else { None };
+    }
+}
+
+/// Pods are missing for a weight that is written, or that they are made ready for.
+fn short(pass: &Pass<'_>) -> bool {
+    let live = pass.live().map_or(0, |live| live.replicas);
+    pass.by_percent() && pass.ready() < live
+}
+
+/// How many pods serve of how many, and what the gateway says.
+pub(super) fn serve(pass: &Pass<'_>) -> String {
+    if !pass.by_percent() {
+        return format!("{} of {} pods serve", pass.serving().unwrap_or(0), pass.written());
+    }
+    let wanted = pass.live().map_or(0, |live| live.replicas);
+    let trouble = pass.input.observation.route.trouble.as_ref();
+    match trouble {
+        Some(trouble) => format!("{} is not in effect: {trouble}", pass.input.observation.route.what),
+        None => format!("{} of {} are ready", pass.ready(), text::pods(wanted)),
     }
 }
 
@@ -70,7 +96,7 @@ pub(super) fn stay(pass: &mut Pass<'_>) {
 /// inspection of the image has its own.
 fn unbuilt(pass: &Pass<'_>) -> bool {
     let edited = pass.live().is_some_and(|live| live.edited_by.is_some());
-    pass.written() == 0 && pass.reach().pods > 0 && !edited && !built(pass) && preflight::open(pass)
+    pass.written() == 0 && pass.reach().weight > 0 && !edited && !built(pass) && preflight::open(pass)
 }
 
 /// Whatever took the weight to 0, from there the way up is the whole way.
@@ -123,12 +149,13 @@ fn deadline_passed(pass: &Pass<'_>) -> bool {
 
 fn fall(pass: &mut Pass<'_>) {
     let phase = if pass.input.status.phase == Phase::Paused { Phase::Paused } else { pass.base_phase() };
-    let message = if pass.cap.is_some_and(|cap| cap <= pass.reach().pods) {
-        format!(
-            "{}: back to {}, as they were before someone else scaled them",
-            pass.step_name(),
-            text::pods(pass.target)
-        )
+    let message = if pass.cap.is_some_and(|cap| cap <= pass.reach().weight) {
+        let (step, back) = (pass.step_name(), pass.amount(pass.target));
+        if pass.by_percent() {
+            format!("{step}: back to {back}, as it was before someone else changed it")
+        } else {
+            format!("{step}: back to {back}, as they were before someone else scaled them")
+        }
     } else {
         sentence(pass)
     };
@@ -137,22 +164,26 @@ fn fall(pass: &mut Pass<'_>) {
 }
 
 fn rise(pass: &mut Pass<'_>, desired: i32) {
+    if pass.by_percent() && pass.guards.first_stop(PREPARE, pass).is_none() {
+        pass.ahead = pass.pods_for(desired);
+    }
     if let Some(stop) = pass.guards.first_stop(RISE, pass) {
         return wait(pass, stop);
     }
     pass.target = desired;
     let message = sentence(pass);
     pass.say(pass.base_phase(), Reason::Converging, message);
-    pass.expect("the pods become ready", None);
+    let waits = if pass.by_percent() { "the gateway takes the weight" } else { "the pods become ready" };
+    pass.expect(waits, None);
 }
 
 fn dwell(pass: &mut Pass<'_>) {
-    if pass.reach().pods == 0 {
+    if pass.reach().weight == 0 {
         let message = "the standard pool is scaled to 0: the free-threaded pool never serves alone".into();
         let next = "the standard pool is scaled up".into();
         return wait(pass, Stop { phase: None, reason: Reason::StandardNotReady, message, next, at: None });
     }
-    let (now, applied) = (pass.stamp(), pass.serving() == pass.written());
+    let (now, applied) = (pass.stamp(), pass.applied());
     let served = MicroTime(after(now.0, SETTLE));
     if let Some(attempt) =
         pass.next.attempt.as_mut().filter(|attempt| applied && attempt.converged_at.is_none())

@@ -1,7 +1,7 @@
 //! What the judge says to the next room: one finding, hard signals and counts through the same door.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{BenefitFinding, Checkpoint, History};
 use crate::api::{MetricStatus, Percent, Reason};
@@ -27,8 +27,8 @@ pub struct Finding {
     pub blind: Blind,
     /// The step's counts are those from here on; `None` where no counts were read.
     pub counts_from: Option<Timestamp>,
-    /// Share of requests that our pool answered lately, by its counters.
-    pub observed: Option<Percent>,
+    /// The share of requests that our pool answered in this step, by its counters.
+    pub observed: Option<Share>,
     /// What the standard pool was like before the attempt, one entry per metric; empty until it has been read.
     pub history: Vec<History>,
     /// The evidence as it stood lately, for a restart.
@@ -37,6 +37,28 @@ pub struct Finding {
     pub benefit: Option<BenefitFinding>,
     /// The standard pool has usable counts: the first rise waits for it.
     pub standard_seen: bool,
+}
+
+/// A share of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// The share.
+    pub ours: Percent,
+    /// Of how many requests of both pools.
+    pub of: f64,
+}
+
+impl Share {
+    /// Whether chance does not explain the difference to what a weight of `wanted` (0 to 1) asks for: five standard deviations, and one of the
+    /// pools with less than a third or more than three times of its share. The rest is left to connections that stay where they are, to pods
+    /// that are young, and to gateways that begin a new round with each change.
+    pub fn contradicts(&self, wanted: f64) -> bool {
+        let deviation = (wanted * (1.0 - wanted) * self.of).sqrt();
+        let ours = self.ours.ratio();
+        let off = |seen: f64, wanted: f64| seen * 3.0 < wanted || seen > 3.0 * wanted;
+        let far = ((ours - wanted) * self.of).abs() > 5.0 * deviation + 3.0;
+        far && (off(ours, wanted) || off(1.0 - ours, 1.0 - wanted))
+    }
 }
 
 /// The odds that a pool is well enough, and those that suffice.

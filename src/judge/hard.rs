@@ -36,8 +36,8 @@ pub fn hard_signals(
 
 /// The pool has served a weight: this step's, or one that it rose from (none rises that was not read back as applied).
 fn has_served(attempt: &AttemptStatus) -> bool {
-    let pods: Vec<i32> = attempt.weight_changes.iter().map(|change| change.pods.unwrap_or(0)).collect();
-    let since_zero = pods.rsplit(|pods| *pods == 0).next().unwrap_or_default();
+    let weights: Vec<i32> = attempt.weight_changes.iter().map(|change| change.written).collect();
+    let since_zero = weights.rsplit(|weight| *weight == 0).next().unwrap_or_default();
     attempt.converged_at.is_some()
         || since_zero.windows(2).any(|pair| matches!(pair, [before, after] if before < after))
 }
@@ -60,7 +60,9 @@ fn gil(observation: &Observation, attempt_started: Timestamp) -> Option<(Reason,
     // A gauge has no time of its own: of a pod that is on its way out it may be of the attempt before.
     let now = |signal: &&LogSignal| {
         let pod = observation.free_threaded.pods.iter().find(|pod| pod.name == signal.pod);
-        pod.is_some_and(|pod| !pod.going && pod.created >= attempt_started)
+        // Kubernetes tells the second in which a pod was created, an attempt begins within one.
+        let of_this = |pod: &Pod| pod.created.as_second() >= attempt_started.as_second();
+        pod.is_some_and(|pod| !pod.going && of_this(pod))
     };
     ours.clone()
         .find_map(gil_log)
@@ -223,7 +225,8 @@ fn crash_loop(observation: &Observation) -> Option<(Reason, String)> {
 /// Pods that have had the time to be ready, and none of them is.
 fn no_ready_pod(observation: &Observation, served: bool, now: Timestamp) -> Option<(Reason, String)> {
     let (written, ours) = (observation.route.written.unwrap_or(0), &observation.free_threaded.pods);
-    let ready = ours.iter().any(|pod| pod.ready_since.is_some()) || observation.route.serving > 0;
+    let ready = ours.iter().any(|pod| pod.ready_since.is_some())
+        || observation.route.serving.is_some_and(|serving| serving > 0);
     let stuck = |pod: &&Pod| pod.started.is_some() && now.duration_since(pod.created) >= STARTING;
     if !served || written <= 0 || ready {
         return None;
@@ -231,9 +234,14 @@ fn no_ready_pod(observation: &Observation, served: bool, now: Timestamp) -> Opti
     let pod = staying(ours).find(stuck)?;
     let trouble = pod.trouble.as_ref().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
     let name = &pod.name;
+    let pods = if observation.route.precision.is_percent() {
+        staying(ours).count().to_string()
+    } else {
+        written.to_string()
+    };
     Some((
         Reason::NoReadyPod,
-        format!("none of the {written} free-threaded pods is ready; pod {name} was before{trouble}"),
+        format!("none of the {pods} free-threaded pods is ready; pod {name} was before{trouble}"),
     ))
 }
 
@@ -282,7 +290,12 @@ mod tests {
                 pods: vec![pod("orders-ft-a")],
                 ..FreeThreadedPool::default()
             },
-            route: RouteState { written: Some(1), serving: 1, standard_serving: 2, ..RouteState::default() },
+            route: RouteState {
+                written: Some(1),
+                serving: Some(1),
+                standard_serving: 2,
+                ..RouteState::default()
+            },
             log_signals: vec![],
             log_tails: vec![],
             obstacles: vec![],
@@ -294,7 +307,7 @@ mod tests {
     fn attempt(pods: &[i32]) -> AttemptStatus {
         let changes: Vec<_> = pods
             .iter()
-            .map(|pods| serde_json::json!({"at": at(-29), "share": "10%", "pods": pods}))
+            .map(|pods| serde_json::json!({"at": at(-29), "share": "10%", "written": pods}))
             .collect();
         let attempt = serde_json::json!({
             "number": 1, "startedAt": at(-30), "stepStartedAt": at(-30), "standardHash": "", "specHash": "",
@@ -339,6 +352,15 @@ mod tests {
         assert!(sentence.ends_with("is not said; spec.freeThreaded.probe would know"), "{sentence}");
         world.log_signals[2] = log("orders-ft-a", -1, gauge(Some("fast")));
         assert!(found(&world).unwrap().1.ends_with("module fast enabled it"));
+        // Created in the second in which the attempt began, a moment after it; and before it, the pod of another attempt.
+        let created = world.free_threaded.pods[0].created;
+        world.free_threaded.pods[0].created = at(-30);
+        let mut begun = attempt(&[1, 3]);
+        begun.started_at.0 += SignedDuration::from_millis(900);
+        assert!(hard_signals(&world, &begun, at(0)).is_some());
+        world.free_threaded.pods[0].created = at(-31);
+        assert_eq!(found(&world), None);
+        world.free_threaded.pods[0].created = created;
         world.log_signals.push(log("orders-ft-a", 0, LogSignalKind::GilEnabled { module: "first".into() }));
         assert_eq!(found(&world).unwrap().1, "the GIL came back in pod orders-ft-a: module first enabled it");
     }
@@ -405,7 +427,7 @@ mod tests {
     #[test]
     fn no_ready_pod_is_news_only_for_pods_that_had_the_time() {
         let mut world = world();
-        world.route.serving = 0;
+        world.route.serving = Some(0);
         world.free_threaded.pods[0].ready_since = None;
         assert_eq!(found(&world).map(|found| found.0), Some(Reason::NoReadyPod));
         for never in [&[1][..], &[1, 3, 0, 1]] {

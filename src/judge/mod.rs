@@ -36,7 +36,7 @@ pub use attempt::Attempt;
 pub use benefit::{Benefit, BenefitFinding, BenefitSpec, LEAST_BLOCKS, Throughput};
 pub use checkpoint::{Checkpoint, RestoreError};
 pub use counts::{Counts, OTHERS, Slower};
-pub use finding::{Blind, Finding, FindingKind, SafeOdds};
+pub use finding::{Blind, Finding, FindingKind, SafeOdds, Share};
 pub use freshness::{Blindness, Pools};
 pub use gauge::{GaugeFinding, GaugeSpec, GaugeVerdict};
 pub use grid::{Cell, Grid, PodCounts};

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Blind, Finding, FindingKind, Judgement, MetricKind, Pools, SafeOdds, Signal, Verdict, Why};
+use super::{
+    Blind, Finding, FindingKind, Judgement, MetricKind, Pools, SafeOdds, Share, Signal, Verdict, Why,
+};
 use crate::api::{MetricStatus, Percent, Reason};
 
 impl Finding {
@@ -97,11 +99,11 @@ fn safe(judgement: &Judgement) -> Option<SafeOdds> {
 }
 
 /// The share of requests that our pool answered in this step, by the first metric that has counts.
-fn observed(judgement: &Judgement) -> Option<Percent> {
+fn observed(judgement: &Judgement) -> Option<Share> {
     judgement.metrics.iter().find_map(|metric| {
         let evidence = metric.verdict.evidence()?;
         let all = evidence.free_threaded.n + evidence.standard.n;
         (all > 0.0 && evidence.kind != MetricKind::Restarts)
-            .then(|| Percent::from_ratio(evidence.free_threaded.n / all))
+            .then(|| Share { ours: Percent::from_ratio(evidence.free_threaded.n / all), of: all })
     })
 }

@@ -6,23 +6,25 @@ use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::Service},
     apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
 };
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::{ResourceExt, core::DynamicObject, runtime::reflector::ObjectRef};
 use serde_json::Value;
 
 use super::{
-    FreeThreadedPool, LivePool, LogSignal, LogTail, Observation, Obstacle, Pod, Precision, RouteState,
-    StandardPool, Stores,
+    FreeThreadedPool, LivePool, LogSignal, LogTail, Observation, Obstacle, Pod, Precision, RollbackNote,
+    RouteState, StandardPool, Stores,
     obstacles::{managed_by_other, taken},
     pods::{pod, text},
     preflight::preflight,
+    routes::{self, Routed, routed},
     stores::{owner, selects},
 };
 use crate::{
     api::{
         ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, Check, FreeThreadRollout, LABEL_POOL, LABEL_PREFLIGHT,
-        LABEL_ROLLOUT, MANAGER_POOL, MANAGER_ROUTE, POOL_FREE_THREADED,
+        LABEL_ROLLOUT, MANAGER_FLAG, MANAGER_POOL, MANAGER_ROUTE, POOL_FREE_THREADED,
     },
     pool::{Rendered, render, standard_hash},
+    route::Backends,
 };
 
 /// Where managed fields say that somebody owns a part of the pod template, and the replicas.
@@ -42,6 +44,12 @@ pub struct Scene {
     pub our_pods: Vec<(String, String, i32)>,
     /// Who owns what of our Deployment, as the API server keeps it.
     pub live_owners: Vec<ManagedFieldsEntry>,
+    /// The team's object that weights are written to; `None` by pod counts, and where there is none.
+    pub route: Option<Arc<DynamicObject>>,
+    /// The Services that it shares its traffic between.
+    pub backends: Backends,
+    /// Our Service as it should be, where the router needs one.
+    pub service: Option<Value>,
 }
 
 /// Observe the world of one rollout. What the logs show and `scrape_interval_ms` come from their own rooms.
@@ -59,7 +67,10 @@ pub fn observe(
     let mut rendered = None;
     if let Some(workload) = &workload {
         obstacles.extend(managed_by_other(workload, &services, stores));
-        let selectors: Vec<_> = services.iter().filter_map(|s| s.spec.as_ref()?.selector.clone()).collect();
+        // By weights nothing that selects the standard pool may select ours: weight 0 would be none.
+        let by_pods = rollout.spec.traffic.pod_count.is_some();
+        let selectors = services.iter().filter(|_| by_pods).filter_map(|s| s.spec.as_ref()?.selector.clone());
+        let selectors: Vec<_> = selectors.collect();
         match render(&name, &namespace, workload, &rollout.spec.free_threaded, &selectors) {
             Ok(pool) => rendered = Some(pool),
             Err(error) => obstacles.push(Obstacle::Invalid { message: error.to_string() }),
@@ -78,11 +89,23 @@ pub fn observe(
     let standard =
         workload.as_ref().map(|w| standard_pool(w, rendered.as_ref(), &services, stores, &container));
     let (pods, our_pods) = our_pods(&namespace, &name, &container, stores);
-    let route = route(standard.as_ref(), live.as_deref(), &pods, rollout.spec.free_threaded.max_replicas);
+    let by_pods = route(
+        &rollout.pool_name(),
+        standard.as_ref(),
+        live.as_deref(),
+        &pods,
+        rollout.spec.free_threaded.max_replicas,
+    );
+    let Routed { state: route, object, backends, service, obstacle } =
+        routed(rollout, &services, by_pods, live.as_deref(), rendered.as_ref(), stores);
+    obstacles.extend(obstacle);
     let free_threaded = FreeThreadedPool {
         name: rollout.pool_name(),
         image: rendered.as_ref().map(|r| r.image.clone()).unwrap_or_default(),
         trouble: live.as_deref().and_then(replica_failure),
+        service: routes::has_any(rollout, stores),
+        service_missing: service.as_ref().is_some_and(|wanted| !routes::has(wanted, stores)),
+        autoscaler: autoscaler(&namespace, &rollout.pool_name(), stores),
         live: live.as_deref().map(live_pool),
         wanted_hash: rendered.as_ref().map(|r| r.hash.clone()).unwrap_or_default(),
         pods,
@@ -99,7 +122,7 @@ pub fn observe(
         scrape_interval_ms,
     };
     let live_owners = live.map(|d| d.managed_fields().to_vec()).unwrap_or_default();
-    Scene { observation, rendered, jobs, our_pods, live_owners }
+    Scene { observation, rendered, jobs, our_pods, live_owners, route: object, backends, service }
 }
 
 /// The Services that select the standard pool's pods.
@@ -140,20 +163,26 @@ fn standard_pool(
         services.iter().filter_map(|s| s.spec.as_ref()?.selector.clone()).flatten().collect();
     ours.insert(LABEL_POOL.into(), POOL_FREE_THREADED.into());
     let counts_ours = selects(&selector, &ours);
-    let autoscaler = stores.autoscalers.find(|h| {
-        let target = &h.spec.scale_target_ref;
-        h.namespace() == workload.namespace()
-            && target.kind == "Deployment"
-            && target.name == workload.name_any()
-    });
+    let autoscaler = autoscaler(&workload.namespace().unwrap_or_default(), &workload.name_any(), stores);
     StandardPool {
         name: workload.name_any(),
         image: rendered.map(|r| r.standard_image.clone()).unwrap_or_default(),
         replicas: workload.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1),
         pods,
         template_hash: standard_hash(workload),
-        autoscaler_counts_ours: autoscaler.filter(|_| counts_ours).map(|h| h.name_any()),
+        autoscaler_counts_ours: autoscaler.filter(|_| counts_ours),
     }
+}
+
+/// Name of an autoscaler of a Deployment (KEDA makes one too).
+fn autoscaler(namespace: &str, deployment: &str, stores: &Stores) -> Option<String> {
+    let found = stores.autoscalers.find(|h| {
+        let target = &h.spec.scale_target_ref;
+        h.namespace().as_deref() == Some(namespace)
+            && target.kind == "Deployment"
+            && target.name == deployment
+    });
+    found.map(|h| h.name_any())
 }
 
 fn our_pods(
@@ -187,52 +216,81 @@ fn ended(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
 }
 
 /// By pod counts: what is written is the Deployment's replicas, what serves are ready pods that are not on their way out.
-fn route(standard: Option<&StandardPool>, live: Option<&Deployment>, ours: &[Pod], max: i32) -> RouteState {
+fn route(
+    name: &str,
+    standard: Option<&StandardPool>,
+    live: Option<&Deployment>,
+    ours: &[Pod],
+    max: i32,
+) -> RouteState {
     let ready = |pods: &[Pod]| {
         let count = pods.iter().filter(|p| p.ready_since.is_some() && !p.going).count();
         i32::try_from(count).unwrap_or(i32::MAX)
     };
+    let written = live.map(replicas);
     RouteState {
-        written: live.map(|d| d.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)),
-        serving: ready(ours),
+        what: format!("Deployment {name}"),
+        group: String::new(),
+        jq: String::new(),
+        written,
+        least: written.unwrap_or(0),
+        serving: Some(ready(ours)),
         standard_serving: standard.map_or(0, |s| ready(&s.pods)),
         precision: Precision::Pods { standard: standard.map_or(0, |s| s.replicas), max },
+        edited_by: live.and_then(|d| other_owner(d.managed_fields(), OWNS_REPLICAS)).map(manager),
+        note: live.and_then(|d| note(d.annotations())),
+        evaluated: None,
+        unusable: None,
+        trouble: None,
     }
+}
+
+fn replicas(deployment: &Deployment) -> i32 {
+    deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)
+}
+
+/// Why the weight is 0, where it was written with it.
+pub(super) fn note(annotations: &BTreeMap<String, String>) -> Option<RollbackNote> {
+    annotations.get(ANNOTATION_ROLLBACK).and_then(|json| serde_json::from_str(json).ok())
 }
 
 fn live_pool(deployment: &Deployment) -> LivePool {
     let annotation = |name: &str| deployment.annotations().get(name);
-    let editor = other_owner(deployment, OWNS_TEMPLATE);
+    let editor = other_owner(deployment.managed_fields(), OWNS_TEMPLATE);
     LivePool {
         uid: deployment.uid().unwrap_or_default(),
         resource_version: deployment.resource_version().unwrap_or_default(),
         template_hash: annotation(ANNOTATION_TEMPLATE_HASH).cloned().unwrap_or_default(),
-        rollback: annotation(ANNOTATION_ROLLBACK).and_then(|json| serde_json::from_str(json).ok()),
+        replicas: replicas(deployment),
         deleting: deployment.metadata.deletion_timestamp.is_some(),
         edited_by: editor.map(manager),
         edited_at: editor.and_then(|entry| entry.time.as_ref()).map(|time| time.0),
-        scaled_by: other_owner(deployment, OWNS_REPLICAS).map(manager),
     }
 }
 
-fn manager(entry: &ManagedFieldsEntry) -> String {
+pub(super) fn manager(entry: &ManagedFieldsEntry) -> String {
     entry.manager.clone().unwrap_or_else(|| "someone".into())
 }
 
 /// Somebody else who owns what is ours: an edit, whether it changed a value or added one.
-fn other_owner<'a>(deployment: &'a Deployment, what: &str) -> Option<&'a ManagedFieldsEntry> {
+pub(super) fn other_owner<'a>(
+    owners: &'a [ManagedFieldsEntry],
+    what: &str,
+) -> Option<&'a ManagedFieldsEntry> {
     let owns = |entry: &&ManagedFieldsEntry| {
         let fields = entry.fields_v1.as_ref();
         foreign(entry) && fields.is_some_and(|fields| fields.0.pointer(what).is_some())
     };
-    let all = deployment.managed_fields().iter();
     // Of several the last one: it made the value that is there.
-    all.filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
+    owners.iter().filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
 }
 
 /// Whether an entry of an object's managed fields is somebody else's.
 pub fn foreign(entry: &ManagedFieldsEntry) -> bool {
-    entry.manager.as_deref().is_none_or(|manager| manager != MANAGER_POOL && manager != MANAGER_ROUTE)
+    entry
+        .manager
+        .as_deref()
+        .is_none_or(|manager| ![MANAGER_POOL, MANAGER_ROUTE, MANAGER_FLAG].contains(&manager))
 }
 
 /// Why the Deployment's controller cannot create pods: a quota, an admission policy.

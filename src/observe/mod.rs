@@ -9,9 +9,11 @@ mod preflight;
 pub mod presets;
 pub mod profiles;
 pub mod prometheus;
+mod routes;
 mod stores;
 
 pub use cluster::{Scene, foreign, observe};
 pub use observation::*;
 pub use pods::{pod, text};
+pub use routes::RouteStores;
 pub use stores::{Pokes, Stores, WatchScope, start_watches};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{api::Check, preflight::image::CheckFinding};
+use crate::{api::Check, judge::Share, preflight::image::CheckFinding};
 
 /// Everything that one pass of a rollout goes by.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +63,15 @@ pub struct FreeThreadedPool {
     /// Why pods cannot even be created, in Kubernetes' words (a quota, say).
     #[serde(default)]
     pub trouble: Option<String>,
+    /// It has a Service.
+    #[serde(default)]
+    pub service: bool,
+    /// Its Service, where the router needs one, is not there or not as it should be.
+    #[serde(default)]
+    pub service_missing: bool,
+    /// Name of an autoscaler of the pool's own.
+    #[serde(default)]
+    pub autoscaler: Option<String>,
 }
 
 /// Our Deployment as it is in the cluster.
@@ -74,8 +83,9 @@ pub struct LivePool {
     pub resource_version: String,
     /// Template hash that the operator recorded on it.
     pub template_hash: String,
-    /// The rollback that the last weight-0 write recorded on it, see [`RollbackNote`].
-    pub rollback: Option<RollbackNote>,
+    /// Its `spec.replicas`.
+    #[serde(default)]
+    pub replicas: i32,
     /// It is being deleted.
     pub deleting: bool,
     /// Field manager that changed what is ours, if somebody did.
@@ -83,9 +93,6 @@ pub struct LivePool {
     /// When it did, to the second; `None` where the API server does not say.
     #[serde(default)]
     pub edited_at: Option<Timestamp>,
-    /// Field manager that owns the replicas beside or instead of the router's, if somebody does.
-    #[serde(default)]
-    pub scaled_by: Option<String>,
 }
 
 /// Written together with weight 0, in the same request: should the operator die before it can write the status, the next
@@ -223,15 +230,36 @@ pub struct LiveJob {
 
 /// The route as read back.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RouteState {
-    /// What is written: pods by pod counts (`spec.replicas` of our pool). `None` when nothing is written yet.
+    /// What carries the weight: `Deployment orders-ft` by pod counts, `HTTPRoute orders` and the like.
+    pub what: String,
+    /// Its API group; empty by pod counts.
+    pub group: String,
+    /// Where it has its weights, as `jq` says it; empty by pod counts.
+    pub jq: String,
+    /// What is written, in the router's unit: pods by pod counts (`spec.replicas` of our pool), percent everywhere else. `None` when nothing of
+    /// ours is written (any more).
     pub written: Option<i32>,
-    /// Ready endpoints of our pool.
-    pub serving: i32,
+    /// The least that is written where a route has it in several places; as `written` everywhere else.
+    pub least: i32,
+    /// What is known to be in effect, in the same unit: ready endpoints by pod counts, else the weight that the gateway has taken, as far as there
+    /// are ready pods for it. `None`: the gateway has not looked yet.
+    pub serving: Option<i32>,
     /// Ready endpoints of the standard pool.
     pub standard_serving: i32,
     /// What the router can do.
     pub precision: Precision,
+    /// Field manager that changed the weight after us, if somebody did.
+    pub edited_by: Option<String>,
+    /// The rollback that the last weight-0 write recorded, see [`RollbackNote`].
+    pub note: Option<RollbackNote>,
+    /// The share that a flag gave out at this weight, as far as this replica was asked.
+    pub evaluated: Option<Share>,
+    /// Why the route cannot share its traffic, with what to write instead.
+    pub unusable: Option<String>,
+    /// Why the gateway does not serve the route as it is written, in its words.
+    pub trouble: Option<String>,
 }
 
 /// How fine a router's shares are.
@@ -244,6 +272,29 @@ pub enum Precision {
         /// Most pods of ours.
         max: i32,
     },
+    /// Whole percents of requests, whatever the pods.
+    Percent {
+        /// Pods wanted of the standard pool.
+        standard: i32,
+        /// Pods of ours while there is weight, where the spec says how many.
+        fixed: Option<i32>,
+        /// Most pods of ours.
+        max: i32,
+    },
+}
+
+impl Precision {
+    /// Pods wanted of the standard pool.
+    pub fn standard(self) -> i32 {
+        match self {
+            Self::Pods { standard, .. } | Self::Percent { standard, .. } => standard,
+        }
+    }
+
+    /// The weight is a number of percent, and pods follow it.
+    pub fn is_percent(self) -> bool {
+        matches!(self, Self::Percent { .. })
+    }
 }
 
 impl Default for Precision {

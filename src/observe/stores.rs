@@ -29,7 +29,9 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use crate::api::{FreeThreadRollout, LABEL_POOL, LABEL_PREFLIGHT, LABEL_ROLLOUT};
+use super::routes::{self, RouteStores};
+use crate::api::{FreeThreadRollout, LABEL_POOL, LABEL_PREFLIGHT, LABEL_ROLLOUT, RouterKind};
+use crate::flag::Evaluations;
 
 /// Caches of everything that a pass reads.
 #[derive(Clone)]
@@ -46,6 +48,10 @@ pub struct Stores {
     pub autoscalers: Store<HorizontalPodAutoscaler>,
     /// Our Jobs, by their label, reduced.
     pub jobs: Store<Job>,
+    /// The kinds of routes that the installation switched on.
+    pub routes: RouteStores,
+    /// What was answered by the flags that this replica serves; `None` where the installation serves none.
+    pub flags: Option<Evaluations>,
 }
 
 /// Where the operator looks.
@@ -109,10 +115,11 @@ impl Pokes {
     }
 }
 
-/// Start nothing yet: the caches, and the futures that keep them up to date for as long as they are polled.
+/// Start nothing yet (of `routers` those that need a watch): the caches, and the futures that keep them up to date for as long as they are polled.
 pub fn start_watches(
     client: &Client,
     scope: &WatchScope,
+    routers: &BTreeSet<RouterKind>,
     pokes: &Pokes,
 ) -> (Stores, Vec<BoxFuture<'static, ()>>) {
     let (rollouts, rollouts_writer) = reflector::store::<FreeThreadRollout>();
@@ -121,8 +128,10 @@ pub fn start_watches(
     let (services, services_writer) = reflector::store::<Service>();
     let (autoscalers, autoscalers_writer) = reflector::store::<HorizontalPodAutoscaler>();
     let (jobs, jobs_writer) = reflector::store::<Job>();
-    let stores = Stores { rollouts, deployments, pods, services, autoscalers, jobs };
-    let all = vec![
+    let (routes, route_writers) = routes::start(routers);
+    let flags = routers.contains(&RouterKind::Flag).then(Evaluations::default);
+    let stores = Stores { rollouts, deployments, pods, services, autoscalers, jobs, routes, flags };
+    let mut all = vec![
         keep(scope.api(client.clone()), "", rollouts_writer, prune_rollout, rivals, &stores, pokes),
         keep(
             scope.api(client.clone()),
@@ -138,6 +147,7 @@ pub fn start_watches(
         keep(scope.api(client.clone()), "", autoscalers_writer, prune_rest, of_namespace, &stores, pokes),
         keep(scope.api(client.clone()), LABEL_PREFLIGHT, jobs_writer, prune_job, of_job, &stores, pokes),
     ];
+    all.extend(route_writers.into_iter().map(|kind| routes::keep(client, scope, kind, &stores, pokes)));
     (stores, all)
 }
 

@@ -75,7 +75,11 @@ mod tests {
 
     #[test]
     fn a_rise_that_fails_waits_like_anything_else_and_a_fall_does_not() {
-        let timeout = || RouteError::Timeout { pool: "p".into(), pods: 1, after: Duration::from_secs(2) };
+        let timeout = || RouteError::Timeout {
+            wrote: "1 pods".into(),
+            what: "p".into(),
+            after: Duration::from_secs(2),
+        };
         let backoff = Backoff::default();
         let rise = (0..20).map(|_| backoff.failed("a", &ActError::Raise(timeout())).0).last().unwrap();
         assert!(rise > Duration::from_secs(20), "{rise:?}");
@@ -100,7 +104,8 @@ mod tests {
         assert_eq!(backoff.refusal("b"), None);
         backoff.failed("a", &answer(503));
         assert_eq!(backoff.refusal("a"), None, "that passes by itself");
-        let weight = |code| RouteError::Api { pool: "p".into(), pods: 0, source: refused(code) };
+        let weight =
+            |code| RouteError::Api { wrote: "0 pods".into(), what: "p".into(), source: refused(code) };
         assert!(backoff.failed("a", &ActError::Lower(weight(403))).1);
         assert_eq!(backoff.refusal("a").as_deref(), Some("exceeded quota"));
         backoff.succeeded("a");

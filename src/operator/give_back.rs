@@ -95,7 +95,7 @@ pub async fn give_back(args: GiveBackArgs) -> Result<(), GiveBackError> {
     let client = client(None).await?;
     let scope = args.place.scope();
     let pokes = Pokes::default();
-    let (stores, watches) = start_watches(&client, &scope, &pokes);
+    let (stores, watches) = start_watches(&client, &scope, &args.place.routers(), &pokes);
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signal)?;
     let election = args.place.election().await?;

@@ -1,12 +1,12 @@
 //! Where the operator is and what it watches: the same for every command that acts, and so are its lease and its clients.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use k8s_controller::LeaderElection;
 use kube::{Client, Config};
 
 use super::{LogFormat, RunError, telemetry};
-use crate::observe::WatchScope;
+use crate::{api::RouterKind, observe::WatchScope};
 
 /// What every command that acts is told. The Helm chart sets all of it.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,6 +23,10 @@ pub struct Place {
     /// Name of the leader lease.
     #[arg(long, env = "FREETHREAD_LEASE", default_value = "freethread-rollout")]
     pub lease: String,
+    /// Routers beside podCount that rollouts may name, separated by commas: httpRoute, grpcRoute, virtualService, traefikService, httpProxy.
+    /// Each needs the right to list, watch, get and patch its objects.
+    #[arg(long, env = "FREETHREAD_ROUTERS", value_delimiter = ',')]
+    pub routers: Vec<RouterKind>,
     /// How log lines look.
     #[arg(long, env = "FREETHREAD_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -56,6 +60,11 @@ impl Place {
     pub(super) fn scope(&self) -> WatchScope {
         let namespace = self.watch_namespace.clone().filter(|n| !n.is_empty());
         namespace.map_or(WatchScope::Cluster, WatchScope::Namespace)
+    }
+
+    /// The routers beside podCount.
+    pub(super) fn routers(&self) -> BTreeSet<RouterKind> {
+        self.routers.iter().copied().collect()
     }
 
     /// The one lease, under which alone something is written.

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::{Client, ResourceExt, runtime::controller::Action};
+use kube::{
+    Client, ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
 
 use super::{Metrics, backoff::Backoff, evidence::Evidence, inspections::Inspections, metrics::found};
 use crate::{
@@ -94,9 +97,11 @@ pub(super) async fn reconcile(
         tracing::info!(rollout = %rollout.name_any(), namespace = rollout.namespace(), phase = ?decision.status.phase,
             reason = ?decision.status.reason, target = ?decision.target, ?done, "{}", decision.status.message);
     }
-    let unsettled = scene.observation.route.serving != decision.target.pods
+    let unsettled = scene.observation.route.serving != Some(decision.target.weight)
         || decision.status.attempt.as_ref().is_some_and(|a| a.blind_since.is_some());
-    let watchful = decision.status.phase == Phase::Progressing || decision.target.pods > 0 && unsettled;
+    let watchful = decision.status.phase == Phase::Progressing || decision.target.weight > 0 && unsettled
+        // A gateway's word, and an object that was given back, come by a watch; what is not told at all has to be asked for.
+        || decision.target.weight == 0 && scene.observation.route.written.is_some() && scene.route.is_some();
     Ok(wake(decision.wake_at, watchful, now))
 }
 
@@ -113,6 +118,11 @@ pub(super) async fn sweep(context: &Context) {
         context.written.keep(&uids);
         context.evidence.keep(&uids);
         context.inspections.keep(&uids);
+        if let Some(evaluations) = &context.stores.flags {
+            let rollouts = &context.stores.rollouts;
+            evaluations
+                .keep(|namespace, name| rollouts.get(&ObjectRef::new(name).within(namespace)).is_some());
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     act::Written,
     api::FreeThreadRollout,
+    flag::{self, FlagArgs, FlagError, Flags},
     observe::{
         Pokes,
         profiles::{ConfigError, OperatorConfig},
@@ -42,6 +43,9 @@ pub struct Args {
     /// Address of /live, /ready and /metrics.
     #[arg(long, env = "FREETHREAD_HEALTH_ADDRESS", default_value = "0.0.0.0:8080")]
     pub health_address: SocketAddr,
+    /// How flags are served.
+    #[command(flatten)]
+    pub flags: FlagArgs,
     /// Where it is and what it watches.
     #[command(flatten)]
     pub place: Place,
@@ -71,6 +75,9 @@ pub enum RunError {
     /// A watch ended, which it never does by itself.
     #[error("a watch ended")]
     WatchEnded,
+    /// Flags cannot be served.
+    #[error(transparent)]
+    Flags(#[from] FlagError),
     /// Leadership was lost; the process ends so that nothing of it outlives the lease.
     #[error("the leader lease was lost")]
     LeaseLost,
@@ -86,7 +93,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let client = client(None).await?;
     let scope = args.place.scope();
     let pokes = Pokes::default();
-    let (stores, watches) = start_watches(&client, &scope, &pokes);
+    let (stores, watches) = start_watches(&client, &scope, &args.place.routers(), &pokes);
     let metrics = Metrics::default();
     let warm = Arc::new(AtomicBool::new(false));
     let health = Health { warm: warm.clone(), stores: stores.clone(), metrics: metrics.clone() };
@@ -131,6 +138,18 @@ pub async fn run(args: Args) -> Result<(), RunError> {
             () = sweep(&context) => {}
         }
     };
+    // Every replica answers, whoever leads; once it knows what to answer.
+    let evaluations = stores.flags.clone().unwrap_or_default();
+    let flags = Flags::new(stores.rollouts.clone(), stores.deployments.clone(), evaluations, &args.flags);
+    let flags = async {
+        match args.flags.address {
+            None => future::pending().await,
+            Some(address) => {
+                stores.ready().await;
+                flag::serve(address, flags).await
+            }
+        }
+    };
     // When one branch ends, the process does.
     let ended = tokio::select! {
         _ = terminate.recv() => Ok(()),
@@ -140,6 +159,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         served = serve(args.health_address, health) => {
             served.map_err(|source| RunError::Health { address: args.health_address, source })
         }
+        served = flags => served.map_err(RunError::Flags),
         _ = election.with_lease(lead) => Err(RunError::LeaseLost),
     };
     hand_over(&election).await;

@@ -1,4 +1,4 @@
-//! The free-threaded pool's Deployment: the standard pod template plus the spec's changes.
+//! The free-threaded pool's Deployment, the standard pod template plus the spec's changes, and its Service.
 //!
 //! Pure. `observe` renders it to know what the pool should be, `act` applies what was rendered.
 
@@ -6,6 +6,8 @@ mod patch;
 mod probe;
 mod render;
 mod safety;
+mod service;
 
 pub use probe::PROBE_CONTAINER;
 pub use render::{CHECK_CONTAINER, RenderError, Rendered, render, standard_hash};
+pub use service::service;

@@ -1,75 +1,157 @@
-//! Ways to shift traffic, one file each. Every router reads back what it wrote.
+//! Ways to shift traffic, one file each. What was written is read back by `observe`, from the caches.
 //!
-//! A router owns its weights and nothing else: [`pod_count`] the replicas of our pool.
+//! A router owns its weights and nothing else: [`pod_count`] the replicas of our pool, [`flag`] an annotation of it, the others two weights in an object of the team's own. How
+//! those are found, set and taken out again is pure ([`shares`], [`edit`], one [`Dialect`] for each API); [`Weighted`] writes them.
 
+mod dialect;
+mod edit;
+mod flag;
+mod gateway;
+mod grpc_route;
+mod http_proxy;
+mod http_route;
 mod pod_count;
+mod shares;
+mod traefik_service;
+mod virtual_service;
+mod weighted;
 
 use std::time::Duration;
 
-use crate::{decide::Target, observe::LivePool};
+use kube::{Client, ResourceExt};
 
+use crate::{
+    api::FreeThreadRollout,
+    decide::Target,
+    observe::{LivePool, Scene},
+};
+
+pub use dialect::{Acceptance, Dialect};
+pub use edit::{give_back, set};
+pub use flag::FlagRouter;
 pub use pod_count::PodCount;
+pub use shares::{Names, Shares, Unusable, named, read, usable};
+pub use weighted::{Backends, Weighted, plain, resource};
 
-/// What a router can do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Abilities {
-    /// It can put all traffic on the free-threaded pool.
-    pub reaches_all: bool,
-    /// What is written can be read back from what serves.
-    pub reads_back: bool,
-    /// Time from a write to the last request under the old weight, as measured.
-    pub propagation: Duration,
+/// Bound on one write: the next look at a rollout, which may be a rollback, waits for a rise that hangs. (A lost lease ends it sooner.)
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Tries of a falling weight before the pass ends and the queue takes over (which tries again at once).
+const LOWER_TRIES: u32 = 3;
+
+/// The router of one rollout.
+pub enum Router {
+    /// By pod counts.
+    PodCount(PodCount),
+    /// By weights.
+    Weighted(Box<Weighted>),
+    /// By a flag.
+    Flag(FlagRouter),
 }
 
-/// A way to shift traffic.
-///
-/// Reading back is `observe`'s business: a [`crate::observe::RouteState`] per pass, from the caches.
-pub trait Router {
-    /// What it can do.
-    fn abilities(&self) -> Abilities;
+impl Router {
+    /// The router that the spec names, for what was observed.
+    pub fn of(client: &Client, rollout: &FreeThreadRollout, scene: &Scene) -> Self {
+        let namespace = rollout.namespace().unwrap_or_default();
+        let route = rollout.spec.traffic.route();
+        if rollout.spec.traffic.flag.is_some() {
+            return Self::Flag(FlagRouter::new(client.clone(), &namespace, &rollout.pool_name()));
+        }
+        match route.and_then(|route| Some((route, Dialect::of(route.kind)?))) {
+            None => Self::PodCount(PodCount::new(client.clone(), &namespace, &rollout.pool_name())),
+            Some((route, dialect)) => {
+                let seen = scene.route.as_deref().map(plain);
+                let (at, backends) = ((namespace.as_str(), route.name), scene.backends.clone());
+                Self::Weighted(Box::new(Weighted::new(client.clone(), dialect, at, backends, seen)))
+            }
+        }
+    }
 
     /// Write a weight that falls: unconditional, retried at once on conflict, until it is read back.
-    fn lower(&self, target: &Target, pool: &LivePool) -> impl Future<Output = Result<(), RouteError>> + Send;
+    ///
+    /// # Errors
+    /// The last try's.
+    pub async fn lower(&self, target: &Target, pool: Option<&LivePool>) -> Result<(), RouteError> {
+        match (self, pool) {
+            (Self::PodCount(router), Some(pool)) => router.lower(target, pool).await,
+            (Self::Flag(router), Some(pool)) => router.lower(target, pool).await,
+            // No Deployment: no pods, and a flag that says standard.
+            (Self::PodCount(_) | Self::Flag(_), None) => Ok(()),
+            (Self::Weighted(router), _) => router.lower(target).await,
+        }
+    }
 
     /// Write a weight that rises: only on top of the state that it was decided on.
-    fn raise(&self, target: &Target, pool: &LivePool) -> impl Future<Output = Result<(), RouteError>> + Send;
+    ///
+    /// # Errors
+    /// When it is not written, or something else is read back.
+    pub async fn raise(&self, target: &Target, pool: &LivePool) -> Result<(), RouteError> {
+        match self {
+            Self::PodCount(router) => router.raise(target, pool).await,
+            Self::Weighted(router) => router.raise(target).await,
+            Self::Flag(router) => router.raise(target, pool).await,
+        }
+    }
 
-    /// Give everything back as it was before the rollout.
-    fn restore(&self, pool: &LivePool) -> impl Future<Output = Result<(), RouteError>> + Send;
+    /// Take everything of ours out of what carries the weight, at weight 0. By pod counts there is nothing: the team's Service was never touched.
+    ///
+    /// # Errors
+    /// When it is not written.
+    pub async fn give_back(&self, pool: Option<&LivePool>) -> Result<(), RouteError> {
+        match (self, pool) {
+            (Self::PodCount(_), _) | (Self::Flag(_), None) => Ok(()),
+            (Self::Weighted(router), _) => router.give_back().await,
+            (Self::Flag(router), Some(pool)) => router.give_back(pool).await,
+        }
+    }
+
+    /// Time from a write to the last request under the old weight.
+    pub fn propagation(&self) -> Duration {
+        match self {
+            Self::PodCount(_) => pod_count::PROPAGATION,
+            Self::Weighted(router) => router.propagation(),
+            Self::Flag(_) => flag::PROPAGATION,
+        }
+    }
 }
 
 /// Why a weight was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
     /// The API server refused or failed.
-    #[error("writing {pods} pods to {pool}: {source}")]
+    #[error("writing {wrote} to {what}: {source}")]
     Api {
-        /// Our Deployment.
-        pool: String,
-        /// Pods that were to be written.
-        pods: i32,
+        /// What was to be written: `3 pods`, `25 %`.
+        wrote: String,
+        /// The object.
+        what: String,
         /// Why.
         #[source]
         source: Box<kube::Error>,
     },
     /// No answer in time.
-    #[error("writing {pods} pods to {pool}: no answer within {} s", .after.as_secs())]
+    #[error("writing {wrote} to {what}: no answer within {} s", .after.as_secs())]
     Timeout {
-        /// Our Deployment.
-        pool: String,
-        /// Pods that were to be written.
-        pods: i32,
+        /// What was to be written.
+        wrote: String,
+        /// The object.
+        what: String,
         /// The bound.
         after: Duration,
     },
     /// The server answered, and something else is there than was written.
-    #[error("wrote {wrote} pods to {pool}, read back {read:?}")]
+    #[error("wrote {wrote} to {what}, read back {read}")]
     NotApplied {
-        /// Our Deployment.
-        pool: String,
         /// What was written.
-        wrote: i32,
+        wrote: String,
+        /// The object.
+        what: String,
         /// What was read back.
-        read: Option<i32>,
+        read: String,
+    },
+    /// The object is not there.
+    #[error("{what} does not exist")]
+    Gone {
+        /// The object.
+        what: String,
     },
 }

@@ -9,17 +9,15 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Abilities, RouteError, Router};
+use super::{LOWER_TRIES, RouteError, WRITE_TIMEOUT};
 use crate::{
     api::{ANNOTATION_ROLLBACK, MANAGER_ROUTE},
     decide::Target,
     observe::LivePool,
 };
 
-/// Bound on one write: the next look at a rollout, which may be a rollback, waits for a rise that hangs. (A lost lease ends it sooner.)
-const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Tries of a falling weight before the pass ends and the queue takes over (which tries again at once).
-const LOWER_TRIES: u32 = 3;
+/// From the write to the last request, measured with a preStop sleep: 0.25–1.3 s.
+pub(super) const PROPAGATION: Duration = Duration::from_millis(1300);
 
 /// The router by pod counts for one rollout.
 #[derive(Clone)]
@@ -36,17 +34,28 @@ impl PodCount {
 
     /// Server-side apply of the replicas alone, as their one owner. `uid` makes it an update: it never creates.
     async fn write(&self, pods: i32, body: &Value) -> Result<(), RouteError> {
-        let pool = self.name.clone();
+        let (wrote, what) = (format!("{pods} pods"), format!("Deployment {}", self.name));
         let params = PatchParams::apply(MANAGER_ROUTE).force();
         let patch = Patch::Apply(body);
         let answer =
             tokio::time::timeout(WRITE_TIMEOUT, self.deployments.patch(&self.name, &params, &patch)).await;
         let written = answer
-            .map_err(|_| RouteError::Timeout { pool: pool.clone(), pods, after: WRITE_TIMEOUT })?
-            .map_err(|source| RouteError::Api { pool: pool.clone(), pods, source: Box::new(source) })?;
+            .map_err(|_| RouteError::Timeout {
+                wrote: wrote.clone(),
+                what: what.clone(),
+                after: WRITE_TIMEOUT,
+            })?
+            .map_err(|source| RouteError::Api {
+                wrote: wrote.clone(),
+                what: what.clone(),
+                source: Box::new(source),
+            })?;
         match written.spec.and_then(|s| s.replicas) {
             Some(read) if read == pods => Ok(()),
-            read => Err(RouteError::NotApplied { pool, wrote: pods, read }),
+            read => {
+                let read = read.map_or("nothing".into(), |read| format!("{read} pods"));
+                Err(RouteError::NotApplied { wrote, what, read })
+            }
         }
     }
 }
@@ -60,21 +69,17 @@ fn body(name: &str, target: &Target, pool: &LivePool, on_top_of: Option<&str>) -
     if let Some(note) = target.note.as_ref().and_then(|note| serde_json::to_string(note).ok()) {
         metadata["annotations"] = json!({ANNOTATION_ROLLBACK: note});
     }
-    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": target.pods}})
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": target.weight}})
 }
 
-impl Router for PodCount {
-    fn abilities(&self) -> Abilities {
-        // 0.25–1.3 s from the write to the last request, measured with a preStop sleep.
-        Abilities { reaches_all: false, reads_back: true, propagation: Duration::from_millis(1300) }
-    }
-
-    async fn lower(&self, target: &Target, pool: &LivePool) -> Result<(), RouteError> {
+impl PodCount {
+    /// See [`super::Router::lower`].
+    pub(super) async fn lower(&self, target: &Target, pool: &LivePool) -> Result<(), RouteError> {
         let body = body(&self.name, target, pool, None);
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.write(target.pods, &body).await {
+            match self.write(target.weight, &body).await {
                 // No Deployment (any more): nothing that could serve.
                 Err(RouteError::Api { source, .. }) if source_is_gone(&source) => return Ok(()),
                 Err(error) if tries < LOWER_TRIES => {
@@ -85,18 +90,24 @@ impl Router for PodCount {
         }
     }
 
-    async fn raise(&self, target: &Target, pool: &LivePool) -> Result<(), RouteError> {
-        self.write(target.pods, &body(&self.name, target, pool, Some(&pool.resource_version))).await
+    /// See [`super::Router::raise`].
+    pub(super) async fn raise(&self, target: &Target, pool: &LivePool) -> Result<(), RouteError> {
+        self.write(target.weight, &body(&self.name, target, pool, Some(&pool.resource_version))).await
     }
 
-    async fn restore(&self, pool: &LivePool) -> Result<(), RouteError> {
-        // By pod counts the way back is weight 0: the team's Service was never touched.
-        self.lower(&Target::nothing(), pool).await
+    /// Pods of the pool where another router decides about its share.
+    ///
+    /// # Errors
+    /// When it is not written.
+    pub async fn scale(&self, pods: i32, pool: &LivePool) -> Result<(), RouteError> {
+        let body = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": self.name, "uid": pool.uid, "resourceVersion": pool.resource_version}, "spec": {"replicas": pods}});
+        self.write(pods, &body).await
     }
 }
 
 /// The object is not there under this uid: 404, or the conflict that an apply with a foreign uid gets.
-fn source_is_gone(error: &kube::Error) -> bool {
+pub(super) fn source_is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404 || (status.code == 409 && status.message.contains("uid mismatch")))
 }
 
@@ -119,11 +130,11 @@ mod tests {
             message: "why".into(),
         };
         let fall =
-            Target { movement: Movement::Fall, share: Percent::from_ratio(0.0), pods: 0, note: Some(note) };
+            Target { movement: Movement::Fall, share: Percent::from_ratio(0.0), weight: 0, note: Some(note) };
         let written = body("x-ft", &fall, &pool, None);
         assert_eq!(written.pointer("/metadata/resourceVersion"), None);
         assert!(written.pointer("/metadata/annotations").is_some());
-        let rise = Target { movement: Movement::Rise, pods: 3, note: None, ..fall };
+        let rise = Target { movement: Movement::Rise, weight: 3, note: None, ..fall };
         assert_eq!(
             body("x-ft", &rise, &pool, Some("7")),
             json!({"apiVersion": "apps/v1", "kind": "Deployment",

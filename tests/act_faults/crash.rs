@@ -71,7 +71,7 @@ fn summary(world: &World) -> Value {
         |pool: Value| json!([pool["spec"]["replicas"], pool["metadata"]["annotations"], edited(world)]);
     json!({
         "phase": status.phase, "reason": status.reason, "message": status.message, "drift": status.drift.map(|d| d.count),
-        "attempt": status.attempt.map(|a| json!([a.number, a.weight_changes.iter().map(|c| c.pods).collect::<Vec<_>>()])),
+        "attempt": status.attempt.map(|a| json!([a.number, a.weight_changes.iter().map(|c| c.written).collect::<Vec<_>>()])),
         "history": status.history.iter().map(entry).collect::<Vec<_>>(), "pool": world.server.pool().map(pool),
     })
 }

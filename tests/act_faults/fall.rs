@@ -25,7 +25,7 @@ async fn falling() -> (World, Pass) {
     let mut world = World::holding().await;
     world.finding = breach();
     let pass = world.decide();
-    assert_eq!((pass.decision.target.movement, pass.decision.target.pods), (Movement::Fall, 0));
+    assert_eq!((pass.decision.target.movement, pass.decision.target.weight), (Movement::Fall, 0));
     (world, pass)
 }
 
@@ -170,7 +170,7 @@ async fn comes_before_the_pool_and_does_not_care_what_becomes_of_it() {
         let pass = world.decide();
         let target = &pass.decision.target;
         assert_eq!(
-            (target.movement, target.pods, pass.decision.pool),
+            (target.movement, target.weight, pass.decision.pool),
             (Movement::Fall, 2, PoolWanted::Apply)
         );
         world.seen().await;

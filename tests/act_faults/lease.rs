@@ -91,9 +91,9 @@ fn rollout() -> Value {
 }
 
 async fn raise(client: Client) -> Result<Action, RouteError> {
-    let target = Target { movement: Movement::Rise, share: Percent::from_ratio(0.2), pods: 1, note: None };
+    let target = Target { movement: Movement::Rise, share: Percent::from_ratio(0.2), weight: 1, note: None };
     let pool = LivePool { uid: "p".into(), resource_version: "1".into(), ..LivePool::default() };
-    let router = PodCount::new(client, "shop", "orders-ft");
+    let router = Router::PodCount(PodCount::new(client, "shop", "orders-ft"));
     router.raise(&target, &pool).await?;
     Ok(Action::await_change())
 }

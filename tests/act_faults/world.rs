@@ -8,7 +8,7 @@ use freethread_rollout::{
     },
     decide::{Decision, Input, decide},
     judge::Finding,
-    observe::{Scene, Stores, observe},
+    observe::{RouteStores, Scene, Stores, observe},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::{
@@ -77,7 +77,7 @@ impl World {
     /// Just before the first pod is written.
     pub(crate) async fn rising() -> (Self, Pass) {
         let mut world = Self::new();
-        let pass = world.until(|_, pass| pass.decision.target.pods == 1).await;
+        let pass = world.until(|_, pass| pass.decision.target.weight == 1).await;
         world.seen().await;
         (world, pass)
     }
@@ -190,6 +190,8 @@ impl World {
             services: store([service]),
             autoscalers: store([]),
             jobs: store([]),
+            routes: RouteStores::default(),
+            flags: None,
         }
     }
 }

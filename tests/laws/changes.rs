@@ -20,7 +20,7 @@ fn the_workload_may_come_and_go() {
     until(&mut world, Reason::Holding);
     let standard = world.standard.take();
     let decision = pass(&mut world);
-    assert_eq!((decision.target.pods, decision.status.phase), (0, Phase::Pending));
+    assert_eq!((decision.target.weight, decision.status.phase), (0, Phase::Pending));
     assert_eq!(decision.status.message, "Deployment orders does not exist");
     world.standard = standard;
     until(&mut world, Reason::Holding);
@@ -34,7 +34,7 @@ fn another_standard_template_restarts_or_holds() {
     world.standard.as_mut().unwrap().hash = "t2".into();
     let decision = pass(&mut world);
     assert_eq!(
-        (decision.target.movement, decision.target.pods, decision.pool),
+        (decision.target.movement, decision.target.weight, decision.pool),
         (Movement::Fall, 0, PoolWanted::Leave)
     );
     let decision = pass(&mut world);
@@ -46,7 +46,7 @@ fn another_standard_template_restarts_or_holds() {
     world.standard.as_mut().unwrap().hash = "t2".into();
     let decision = settle(&mut world);
     assert_eq!(
-        (decision.status.reason, decision.target.pods, decision.pool),
+        (decision.status.reason, decision.target.weight, decision.pool),
         (Reason::StandardChanged, 1, PoolWanted::Leave)
     );
     // Its template is nowhere any more: what others make of the pool is not what was judged.
@@ -54,7 +54,7 @@ fn another_standard_template_restarts_or_holds() {
     (live.edited_by, live.edited_at) = (Some("kubectl-edit".into()), Some(world.now));
     for _ in 0..3 {
         let decision = pass(&mut world);
-        assert_eq!((decision.target.pods, decision.pool), (0, PoolWanted::Leave));
+        assert_eq!((decision.target.weight, decision.pool), (0, PoolWanted::Leave));
         assert_eq!((world.status.phase, world.status.reason), (Phase::Paused, Reason::StandardChanged));
         assert!(
             world.status.message.contains("kubectl-edit changed Deployment orders-ft"),
@@ -245,7 +245,7 @@ fn scaled_by_someone_else_comes_back() {
     until(&mut world, Reason::Holding);
     world.scale(6);
     let decision = pass(&mut world);
-    assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 1));
+    assert_eq!((decision.target.movement, decision.target.weight), (Movement::Fall, 1));
     assert_eq!(
         decision.events[0].message,
         "someone scaled Deployment orders-ft from 1 to 6: put back (once in this attempt)"
@@ -282,7 +282,7 @@ fn scaled_by_someone_else_to_just_what_the_step_wants_comes_back_while_a_gate_ho
     assert_eq!(world.written(), 1, "no evidence, no rise");
     world.scaled_by("kubectl", 3);
     let decision = pass(&mut world);
-    assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 1));
+    assert_eq!((decision.target.movement, decision.target.weight), (Movement::Fall, 1));
     assert!(decision.events[0].message.starts_with("kubectl scaled Deployment orders-ft from 1 to 3"));
 }
 
@@ -363,17 +363,17 @@ fn steps_may_become_fewer_or_other_ones() {
     until(&mut world, Reason::AwaitingApproval);
     world.spec.steps[1].weight = 10;
     let decision = pass(&mut world);
-    assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 1), "down at once");
+    assert_eq!((decision.target.movement, decision.target.weight), (Movement::Fall, 1), "down at once");
     until(&mut world, Reason::AwaitingApproval);
     world.spec.steps[1].weight = 40;
     world.finding.kind = FindingKind::Unknown;
-    assert_eq!(settle(&mut world).target.pods, 1, "up only on evidence");
+    assert_eq!(settle(&mut world).target.weight, 1, "up only on evidence");
     world.finding = clear();
     until(&mut world, Reason::Holding);
     assert_eq!(world.written(), 6);
     world.spec.steps.truncate(1);
     let decision = settle(&mut world);
-    assert_eq!((decision.status.step, decision.target.pods), (0, 1));
+    assert_eq!((decision.status.step, decision.target.weight), (0, 1));
 }
 
 #[test]
@@ -402,7 +402,7 @@ fn another_analysis_knows_nothing_of_the_evidence_before_it() {
     assert_eq!((fresh.checkpoint, fresh.step_counts_from, fresh.weight_changes.len()), (None, None, 1));
     assert_eq!(
         world.live.as_ref().unwrap().replicas,
-        before.weight_changes.last().unwrap().pods.unwrap(),
+        before.weight_changes.last().unwrap().written,
         "the weight stays"
     );
 }

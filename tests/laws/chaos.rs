@@ -3,9 +3,9 @@
 use freethread_rollout::{
     api::{
         BenefitOutcome, FreeThreadRolloutSpec, Mode, OnBlind, OnInconclusive, OnNone, OnStandardChange,
-        PreflightVerdict, Reason, Span,
+        Percent, PreflightVerdict, Reason, Span,
     },
-    judge::{Blind, Finding, FindingKind},
+    judge::{Blind, Finding, FindingKind, Share},
     observe::Obstacle,
 };
 use jiff::SignedDuration;
@@ -22,10 +22,19 @@ pub(crate) fn strike(world: &mut World) {
         world.finding = finding(world);
     }
     world.refuse_rise = world.random.percent(5);
+    // Who puts the team's route back once does it again.
+    if world.route.is_some() && world.status.drift.is_some() && world.random.percent(40) {
+        return world.scaled_by("argocd-controller", 0);
+    }
+    if world.status.drift.is_some() && world.random.percent(20) {
+        let Some(live) = world.live.as_mut() else { return };
+        live.edited_by = Some("kubectl-edit".into());
+        return;
+    }
     if world.random.percent(55) {
         return;
     }
-    match world.random.below(25) {
+    match world.random.below(26) {
         0..=5 => command(world),
         6 | 7 => edit(world),
         8..=12 => standard(world),
@@ -50,6 +59,13 @@ pub(crate) fn strike(world: &mut World) {
             }
         }
         22..=24 => image(world),
+        // The team breaks its route, or mends it.
+        25 => {
+            if let Some(route) = world.route.as_mut() {
+                let names = || "HTTPRoute orders does not exist".into();
+                route.unusable = if route.unusable.is_some() { None } else { Some(names()) };
+            }
+        }
         21 if world.random.percent(5) => {
             if world.random.percent(50) {
                 world.deleting = true;
@@ -87,7 +103,9 @@ fn finding(world: &mut World) -> Finding {
         _ => Some(BenefitOutcome::Unknown),
     };
     let benefit = benefit.and_then(|outcome| found(world, outcome));
+    let share = world.random.pick(&[0.001, 0.1, 0.1, 0.25, 0.5]);
     Finding {
+        observed: Some(Share { ours: Percent::from_ratio(share), of: world.random.pick(&[20.0, 5000.0]) }),
         benefit,
         kind,
         reason,

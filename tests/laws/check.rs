@@ -7,7 +7,7 @@ use freethread_rollout::{
     },
     decide::{Decision, Movement, PoolWanted, reach},
     judge::{Blind, FindingKind},
-    observe::Observation,
+    observe::{LivePool, Observation},
     preflight::image::asked,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -50,20 +50,20 @@ fn number(status: &FreeThreadRolloutStatus) -> Option<i32> {
 /// A rollback is never gated.
 fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), String> {
     let written = seen.route.written.unwrap_or(0);
-    let traffic = written > 0 || seen.route.serving > 0;
+    let traffic = written > 0 || seen.route.serving.is_some_and(|serving| serving > 0);
     if against(world) && traffic {
-        demand(decision.target.pods == 0, "a breach leaves weight")?;
+        demand(decision.target.weight == 0, "a breach leaves weight")?;
         demand(written == 0 || decision.target.movement == Movement::Fall, "a breach is no fall")?;
         if !overridden(world) && !world.status.phase.is_over() {
             demand(decision.status.phase == Phase::RolledBack, "a breach is no rollback")?;
-            let noted = seen.free_threaded.live.as_ref().is_some_and(|live| live.rollback.is_some());
+            let noted = seen.route.note.is_some();
             let named = decision.status.reason == world.finding.reason
                 && decision.status.message.starts_with(world.finding.sentence.as_str());
             demand(named || noted, "the rollback does not say the finding")?;
         }
     }
     if decision.status.phase.is_over() {
-        demand(decision.target.pods == 0, "rolled back with weight")?;
+        demand(decision.target.weight == 0, "rolled back with weight")?;
         let note = decision.target.note.as_ref();
         if written > 0 {
             let note = note.ok_or("weight 0 without a note")?;
@@ -77,12 +77,12 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
                 number(&decision.status) > number(&world.status) || world.deleting,
                 "up again without a new attempt",
             )?;
-            demand(decision.target.pods == 0, "a new attempt begins with weight")?;
+            demand(decision.target.weight == 0, "a new attempt begins with weight")?;
         }
     }
     without_benefit(world, decision)?;
     if overridden(world) {
-        demand(decision.target.pods == 0, "weight where there may be none")?;
+        demand(decision.target.weight == 0, "weight where there may be none")?;
     }
     if world.giving_back && !world.deleting {
         let traffic_first = decision.pool != PoolWanted::Remove || !traffic;
@@ -90,7 +90,7 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         demand(decision.pool != PoolWanted::Apply, "something is built for nobody to watch")?;
     }
     let gone = seen.free_threaded.live.is_none();
-    demand(!gone || decision.target.pods == 0, "weight on a pool that does not exist")
+    demand(!gone || decision.target.weight == 0, "weight on a pool that does not exist")
 }
 
 /// What was shown not to be worth it is given back where the spec says so, stays back, and is no rollback.
@@ -103,7 +103,7 @@ fn without_benefit(world: &World, decision: &Decision) -> Result<(), String> {
         known.is_some_and(|known| asked.is_some_and(|asked| asked.fingerprint() == known.of))
     };
     if gives_back && (none(before) || none(next)) {
-        demand(decision.target.pods == 0, "not worth it, and still there")?;
+        demand(decision.target.weight == 0, "not worth it, and still there")?;
         demand(decision.target.movement != Movement::Rise, "not worth it, and rises")?;
     }
     let fresh = next.phase == Phase::NoBenefit && before.phase != Phase::NoBenefit;
@@ -130,20 +130,55 @@ fn without_benefit(world: &World, decision: &Decision) -> Result<(), String> {
 }
 
 fn noted(world: &World) -> bool {
-    world.live.as_ref().is_some_and(|live| live.rollback.is_some())
+    world.observe().route.note.is_some()
 }
 
 /// The standard pool is sacred: ours never takes more than the step's share, and never serves alone.
 fn law2(world: &World, seen: &Observation, decision: &Decision) -> Result<(), String> {
     let Some(standard) = &seen.standard else {
-        return demand(decision.target.pods == 0, "weight without a standard pool");
+        return demand(decision.target.weight == 0, "weight without a standard pool");
     };
-    demand(standard.replicas > 0 || decision.target.pods == 0, "our pool serves alone")?;
+    demand(standard.replicas > 0 || decision.target.weight == 0, "our pool serves alone")?;
     let step = usize::try_from(decision.status.step).map_err(|_| "a negative step")?;
     let weight = world.spec.steps.get(step).ok_or("a step that does not exist")?.weight;
-    let most = reach(seen.route.precision, weight).pods;
-    demand(decision.target.pods <= most, "more than the step wants")?;
-    demand(decision.target.pods >= 0, "a negative weight")
+    let most = reach(seen.route.precision, weight).weight;
+    demand(decision.target.weight <= most, "more than the step wants")?;
+    demand(decision.target.weight >= 0, "a negative weight")?;
+    pods(world, seen, decision)
+}
+
+/// Where pods follow a weight they are there before it and go after it; and nothing leaves the team's route while it has weight.
+fn pods(world: &World, seen: &Observation, decision: &Decision) -> Result<(), String> {
+    let written = seen.route.written.unwrap_or(0);
+    if !seen.route.precision.is_percent() {
+        demand(decision.replicas.is_none(), "pods beside pods")?;
+        return demand(decision.target.movement != Movement::GiveBack, "nothing is the team's by pod counts");
+    }
+    let ready = |live: &LivePool| {
+        i32::try_from(seen.free_threaded.pods.iter().filter(|pod| pod.ready_since.is_some()).count())
+            .unwrap()
+            .min(live.replicas)
+    };
+    let live = seen.free_threaded.live.as_ref();
+    if decision.target.movement == Movement::Rise {
+        let needs = reach(seen.route.precision, decision.target.weight).pods;
+        demand(live.is_some_and(|live| ready(live) >= needs), "a weight without pods for it")?;
+    }
+    if let (Some(pods), Some(live)) = (decision.replicas, live) {
+        let traffic = written > 0 || decision.target.weight > 0 || seen.route.serving != Some(0);
+        demand(pods > live.replicas || !traffic, "pods go before their traffic")?;
+        demand(pods <= world.spec.free_threaded.max_replicas, "more pods than there may be")?;
+    }
+    let gives_back = decision.target.movement == Movement::GiveBack;
+    demand(
+        !gives_back || (written == 0 && decision.target.weight == 0),
+        "a route is given back with weight",
+    )?;
+    demand(
+        !gives_back || seen.route.serving == Some(0),
+        "a route is given back before its weight is read back",
+    )?;
+    demand(!gives_back || world.status.weight.wanted == 0, "a route is given back before that is said")
 }
 
 /// No data is never good news, and no outage of the monitoring rolls back.
@@ -156,7 +191,7 @@ fn law3(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     demand(!rises || written == 0 || finding.kind != FindingKind::Unknown, "rises on Unknown")?;
     demand(!rises || finding.standard_seen || written > 0, "rises without the standard pool's data")?;
     let fresh = before.phase != Phase::RolledBack && after_it.phase == Phase::RolledBack;
-    let noted = seen.free_threaded.live.as_ref().is_some_and(|live| live.rollback.is_some());
+    let noted = seen.route.note.is_some();
     if fresh && finding.blind != Blind::OurPool && !noted {
         demand(after_it.reason != Reason::BlindTooLong, "an outage of the monitoring rolls back")?;
     }
@@ -174,14 +209,14 @@ fn law3(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     let too_long = since.is_some_and(|since| after(since.0, world.spec.analysis.blind_for) <= world.now);
     let rolls_back = world.spec.analysis.on_blind == OnBlind::RollBack;
     if finding.blind == Blind::OurPool && written > 0 && too_long && rolls_back {
-        demand(decision.target.pods == 0, "blind for too long and still there")?;
+        demand(decision.target.weight == 0, "blind for too long and still there")?;
     }
     // Whoever says that all is well can see.
     if matches!(after_it.reason, Reason::Holding | Reason::Completed | Reason::AwaitingApproval) {
         demand(finding.blind == Blind::No, "blind, and not said")?;
         demand(finding.kind != FindingKind::SharedIncident, "a shared incident, and not said")?;
         demand(after_it.paused_since.is_none(), "paused, and not said")?;
-        demand(seen.route.serving == written, "pods are missing, and not said")?;
+        demand(seen.route.serving == Some(written), "pods are missing, and not said")?;
     }
     Ok(())
 }
@@ -233,7 +268,7 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         demand(next.paused_since.is_none(), "rises while paused")?;
         let known = next.attempt.as_ref().is_some_and(|attempt| !attempt.baseline.is_empty());
         demand(known, "rises before it is known what the standard pool's counts are like")?;
-        demand(seen.route.serving == written, "rises before the last weight is read back")?;
+        demand(seen.route.serving == Some(written), "rises before the last weight is read back")?;
         demand(written == 0 || !young(world), "rises on young pods")?;
         demand(written == 0 || world.finding.kind.is_clear(), "rises without a clear verdict")?;
         demand(
@@ -244,7 +279,7 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         demand(same, "rises before step, phase and attempt are persisted")?;
         demand(before.weight.wanted == next.weight.wanted, "rises before the wanted weight is persisted")?;
         let reach = reach(seen.route.precision, next.weight.wanted);
-        demand(decision.target.pods == reach.pods, "rises to something else than the step's weight")?;
+        demand(decision.target.weight == reach.weight, "rises to something else than the step's weight")?;
         let allowed = world.spec.traffic.pod_count.as_ref().is_some_and(|router| router.allow_overshoot)
             || next.attempt.as_ref().is_some_and(|attempt| attempt.overshoot_approved);
         demand(!reach.overshoot || allowed, "overshoots without consent")?;
@@ -279,8 +314,11 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         let of_this_step = attempt.step_counts_from.as_ref().zip(world.finding.counts_from);
         let fresh = of_this_step.is_none_or(|(from, of)| of.as_millisecond() >= from.0.as_millisecond());
         demand(fresh, "goes on with a verdict on the step before")?;
+        let observed = world.finding.observed.filter(|_| !seen.route.group.is_empty());
+        let follows = observed.is_none_or(|share| !share.contradicts(f64::from(written) / 100.0));
+        demand(follows, "goes on while requests go elsewhere")?;
         demand(!young(world), "goes on with young pods")?;
-        demand(seen.route.serving == written && written > 0, "goes on before the weight is read back")?;
+        demand(seen.route.serving == Some(written) && written > 0, "goes on before the weight is read back")?;
         demand(next.paused_since.is_none(), "goes on while paused")?;
         demand(decision.target.movement == Movement::Stay, "goes on and writes in one pass")?;
     }
@@ -300,7 +338,7 @@ fn law8(world: &World, _: &Observation, decision: &Decision) -> Result<(), Strin
         || before.weight.wanted != next.weight.wanted
         || before.step != next.step
         || number(before) != number(next);
-    let moved = decision.target.movement != Movement::Stay;
+    let moved = matches!(decision.target.movement, Movement::Fall | Movement::Rise);
     demand(said == usize::from(changed || moved), "not exactly one event for a change of phase or weight")?;
     if changed {
         let (last, older) = next.history.split_last().ok_or("a change without history")?;

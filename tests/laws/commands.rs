@@ -112,7 +112,7 @@ fn pause_keeps_the_weight_and_rollbacks_still_happen() {
     world.tick(3_600_000);
     assert_eq!(pass(&mut world).status.step, 0);
     world.standard.as_mut().unwrap().replicas = 30;
-    assert_eq!(settle(&mut world).target.pods, 1, "nothing rises");
+    assert_eq!(settle(&mut world).target.weight, 1, "nothing rises");
     world.standard.as_mut().unwrap().replicas = 0;
     assert_eq!(pass(&mut world).target.movement, Movement::Fall, "a fall happens");
     world.standard.as_mut().unwrap().replicas = 9;

@@ -255,13 +255,21 @@ fn end_state(world: &World) -> String {
         .map(|entry| format!("{:?} {:?} {} {}", entry.phase, entry.reason, entry.weight, entry.message))
         .collect();
     let pool = world.live.as_ref().map(|live| (live.replicas, live.hash.clone(), live.rollback.clone()));
-    let weights: Vec<_> =
-        status.attempt.iter().flat_map(|attempt| &attempt.weight_changes).map(|change| change.pods).collect();
+    let route = world.route.as_ref().map(|route| (route.written, route.note.clone()));
+    let weights: Vec<_> = status
+        .attempt
+        .iter()
+        .flat_map(|attempt| &attempt.weight_changes)
+        .map(|change| change.written)
+        .collect();
     let now =
         (status.phase, status.reason, status.step, status.weight.wanted, attempt(world), &status.message);
     let command = status.command.as_ref().map(|command| &command.result);
     let benefit = status.benefit.as_ref().map(|b| (b.outcome, &b.sentence));
-    format!("{benefit:?} {now:#?}\n{history:#?}\n{pool:#?}\n{weights:?}\n{command:?}\n{:?}", status.drift)
+    format!(
+        "{benefit:?} {now:#?}\n{history:#?}\n{pool:#?} {route:?}\n{weights:?}\n{command:?}\n{:?}",
+        status.drift
+    )
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use freethread_rollout::{
     api::{Percent, Reason},
-    judge::{Baseline, Blind, Finding, FindingKind, History, Noise},
+    judge::{Baseline, Blind, Finding, FindingKind, History, Noise, Share},
 };
 
 /// An hour of 100 requests a second, 0.1 % of them bad.
@@ -30,7 +30,7 @@ pub(crate) fn clear() -> Finding {
         metrics: vec![],
         blind: Blind::No,
         counts_from: None,
-        observed: Some(Percent::from_ratio(0.1)),
+        observed: Some(Share { ours: Percent::from_ratio(0.1), of: 20.0 }),
         history: vec![history()],
         checkpoint: None,
         benefit: None,

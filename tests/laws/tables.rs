@@ -61,7 +61,7 @@ pub(crate) fn states(world: &World) -> String {
 fn the_way_up_says_what_it_does() {
     let mut world = world();
     let first = pass(&mut world);
-    assert_eq!((first.pool, first.target.pods, world.status.phase), (PoolWanted::Apply, 0, Phase::Pending));
+    assert_eq!((first.pool, first.target.weight, world.status.phase), (PoolWanted::Apply, 0, Phase::Pending));
     assert_eq!(first.wake_at, Some(world.now));
     let second = pass(&mut world);
     assert_eq!(
@@ -71,7 +71,7 @@ fn the_way_up_says_what_it_does() {
     );
     assert_eq!(second.wake_at, Some(world.now));
     let third = pass(&mut world);
-    assert_eq!((third.target.movement, third.target.pods), (Movement::Rise, 1));
+    assert_eq!((third.target.movement, third.target.weight), (Movement::Rise, 1));
     assert_eq!(world.status.message, "step 1/3: 10 % wanted, 1 pod beside 9 make 10 %");
     until(&mut world, Reason::Holding);
     let next = world.status.next.clone().unwrap();
@@ -85,7 +85,7 @@ fn the_way_up_says_what_it_does() {
     assert_eq!((world.status.phase, world.written()), (Phase::Hybrid, 9));
     world.finding = breach();
     let back = pass(&mut world);
-    assert_eq!((back.target.movement, back.target.pods), (Movement::Fall, 0));
+    assert_eq!((back.target.movement, back.target.weight), (Movement::Fall, 0));
     let message = "errors 21 % against 0.1 % on the standard pool; traffic is back on the standard pool";
     assert_eq!(world.status.message, message);
     assert_eq!(world.live.as_ref().unwrap().rollback.as_ref().unwrap().message, message);
@@ -124,7 +124,7 @@ fn a_breach_is_acted_on_whatever_else_is_wrong() {
         world.finding = breach();
         wrong(&mut world);
         let decision = pass(&mut world);
-        assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 0), "{name}");
+        assert_eq!((decision.target.movement, decision.target.weight), (Movement::Fall, 0), "{name}");
         assert_eq!(
             (decision.status.phase, decision.status.reason),
             (Phase::RolledBack, Reason::ErrorRate),
@@ -175,7 +175,7 @@ fn an_outage_of_the_monitoring_is_a_condition_and_nothing_else() {
     for _ in 0..100 {
         world.tick(60_000);
         let decision = pass(&mut world);
-        assert_eq!((decision.target.pods, decision.status.phase), (1, Phase::Progressing));
+        assert_eq!((decision.target.weight, decision.status.phase), (1, Phase::Progressing));
     }
     assert_eq!(
         condition(&world, "MetricsAvailable"),
@@ -202,11 +202,11 @@ fn blind_on_our_pool_ends_at_the_deadline() {
             "the deadline is persisted and absolute"
         );
         world.tick(29_000);
-        assert_eq!(pass(&mut world).target.pods, 1);
+        assert_eq!(pass(&mut world).target.weight, 1);
         world.tick(1000);
         let decision = pass(&mut world);
         assert_eq!(
-            (decision.status.phase, decision.status.reason, decision.target.pods),
+            (decision.status.phase, decision.status.reason, decision.target.weight),
             (phase, reason, pods)
         );
         if on_blind == OnBlind::Hold {
@@ -256,7 +256,7 @@ fn a_status_from_before_the_notes_attempt_adopts_the_note() {
     for behind in [second, first] {
         world.status = behind;
         let (_, decision) = world.decide(Guards::ALL);
-        assert_eq!((decision.target.movement, decision.target.pods), (Movement::Stay, 0));
+        assert_eq!((decision.target.movement, decision.target.weight), (Movement::Stay, 0));
         assert_eq!(
             (decision.status.phase, decision.status.reason, &decision.status.message),
             (Phase::RolledBack, Reason::ErrorRate, &rolled_back)
@@ -268,7 +268,7 @@ fn a_status_from_before_the_notes_attempt_adopts_the_note() {
         );
         world.scale(3);
         let (_, decision) = world.decide(Guards::ALL);
-        assert_eq!((decision.target.movement, decision.target.pods), (Movement::Fall, 0));
+        assert_eq!((decision.target.movement, decision.target.weight), (Movement::Fall, 0));
         assert_eq!(
             decision.target.note.map(|note| (note.attempt, note.message)),
             Some((2, rolled_back.clone()))
@@ -288,7 +288,7 @@ fn overshoot_waits_for_consent() {
         "5 % wanted, 25 % is the least with 3 standard pods: allow it with `kubectl freethread promote orders` or spec.traffic.podCount.allowOvershoot"
     );
     assert_eq!(
-        (settle(&mut world).target.pods, world.status.phase, states(&world).as_str()),
+        (settle(&mut world).target.weight, world.status.phase, states(&world).as_str()),
         (0, Phase::Paused, "True False False")
     );
     world.say("promote");
@@ -302,7 +302,7 @@ fn obstacles_heal() {
     world.obstacles = vec![Obstacle::WorkloadTaken { by: "older".into() }];
     let decision = settle(&mut world);
     assert_eq!(
-        (decision.status.phase, decision.pool, decision.target.pods),
+        (decision.status.phase, decision.pool, decision.target.weight),
         (Phase::Failed, PoolWanted::Leave, 0)
     );
     assert!(world.live.is_none() && decision.status.message.contains("older"), "nothing is created");
@@ -324,7 +324,7 @@ fn observe_says_what_it_would_do() {
     let decision = settle(&mut world);
     assert_eq!(decision.status.message, "mode Observe: would set 10 %: 1 pod beside 9");
     assert_eq!(
-        (decision.status.phase, decision.pool, decision.target.pods),
+        (decision.status.phase, decision.pool, decision.target.weight),
         (Phase::Progressing, PoolWanted::Leave, 0)
     );
     assert!(world.live.is_some(), "the pool is built");

@@ -14,7 +14,7 @@ use super::{
 /// Nothing of ours is left, and the decision is the one that takes the finalizer off.
 fn given_back(world: &mut World) {
     let decision = settle(world);
-    assert_eq!((decision.pool, decision.target.pods), (PoolWanted::Remove, 0));
+    assert_eq!((decision.pool, decision.target.weight), (PoolWanted::Remove, 0));
     assert!(world.live.is_none() && decision.events.is_empty() && decision.status == world.status);
 }
 
@@ -24,7 +24,7 @@ fn traffic_goes_first_then_the_pool() {
     until(&mut world, Reason::AwaitingApproval);
     world.giving_back = true;
     let first = pass(&mut world);
-    assert_eq!((first.target.movement, first.target.pods), (Movement::Fall, 0));
+    assert_eq!((first.target.movement, first.target.weight), (Movement::Fall, 0));
     assert_eq!((first.pool, first.target.note), (PoolWanted::Leave, None), "the pool stays for now");
     assert_eq!(
         (first.status.phase, first.status.reason, states(&world).as_str()),
@@ -96,7 +96,7 @@ fn what_a_person_said_outlives_the_operator() {
     world.giving_back = true;
     given_back(&mut world);
     world.giving_back = false;
-    assert_eq!(settle(&mut world).target.pods, 0);
+    assert_eq!(settle(&mut world).target.weight, 0);
     assert_eq!((world.status.reason, result(&world).contains("paused")), (Reason::PausedByUser, true));
 }
 

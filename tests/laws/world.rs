@@ -7,7 +7,7 @@ use freethread_rollout::{
         BenchmarkRound, Check, FreeThreadRolloutSpec, FreeThreadRolloutStatus, PreflightPolicy,
         PreflightVerdict, hash,
     },
-    decide::{Decision, Guards, Input, JobWanted, Movement, PoolWanted, decide_with},
+    decide::{Decision, Guards, Input, JobWanted, Movement, PoolWanted, Target, decide_with},
     judge::Finding,
     observe::{
         FreeThreadedPool, LiveJob, LivePool, LogTail, Observation, Obstacle, Pod, Precision, PreflightSeen,
@@ -58,6 +58,18 @@ pub(crate) struct Live {
     pub(crate) scaled_by: Option<String>,
 }
 
+/// The team's route, where traffic goes by weights.
+#[derive(Clone, Default)]
+pub(crate) struct Route {
+    /// What is written; `None` where nothing is ours.
+    pub(crate) written: Option<i32>,
+    pub(crate) note: Option<RollbackNote>,
+    pub(crate) edited_by: Option<String>,
+    /// When the gateway takes it.
+    pub(crate) taken: Timestamp,
+    pub(crate) unusable: Option<String>,
+}
+
 pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) spec: FreeThreadRolloutSpec,
@@ -68,6 +80,8 @@ pub(crate) struct World {
     pub(crate) giving_back: bool,
     pub(crate) standard: Option<Standard>,
     pub(crate) live: Option<Live>,
+    /// `None`: by pod counts.
+    pub(crate) route: Option<Route>,
     /// Our pods, with the time when each becomes ready.
     pub(crate) pods: Vec<(Pod, Option<Timestamp>)>,
     pub(crate) finding: Finding,
@@ -120,6 +134,7 @@ impl World {
             giving_back: false,
             standard: Some(Standard { replicas: 9, unready: 0, hash: "t1".into() }),
             live: None,
+            route: None,
             pods: vec![],
             finding: clear(),
             obstacles: vec![],
@@ -136,7 +151,19 @@ impl World {
         }
     }
 
+    /// Traffic by a route's weights, of which any percent can be had.
+    pub(crate) fn by_route(seed: u64) -> Self {
+        let mut world = Self::new(seed);
+        world.spec.traffic =
+            serde_json::from_value(serde_json::json!({"httpRoute": {"name": "orders"}})).unwrap();
+        world.route = Some(Route::default());
+        world
+    }
+
     pub(crate) fn written(&self) -> i32 {
+        if let Some(route) = &self.route {
+            return route.written.unwrap_or(0);
+        }
         self.live.as_ref().map_or(0, |live| live.replicas)
     }
 
@@ -172,13 +199,41 @@ impl World {
         let replicas = self.standard.as_ref().map_or(0, |standard| standard.replicas);
         let pods: Vec<Pod> = self.pods.iter().map(|(pod, _)| pod.clone()).collect();
         let serving = i32::try_from(pods.iter().filter(|pod| pod.ready_since.is_some()).count()).unwrap();
-        Observation {
-            route: RouteState {
+        let standard_serving = replicas - self.standard.as_ref().map_or(0, |standard| standard.unready);
+        let max = self.spec.free_threaded.max_replicas;
+        let route = match &self.route {
+            None => RouteState {
+                what: "Deployment orders-ft".into(),
                 written: self.live.as_ref().map(|live| live.replicas),
-                serving,
-                standard_serving: replicas - self.standard.as_ref().map_or(0, |standard| standard.unready),
-                precision: Precision::Pods { standard: replicas, max: self.spec.free_threaded.max_replicas },
+                least: self.written(),
+                serving: Some(serving),
+                standard_serving,
+                precision: Precision::Pods { standard: replicas, max },
+                edited_by: self.live.as_ref().and_then(|live| live.scaled_by.clone()),
+                note: self.live.as_ref().and_then(|live| live.rollback.clone()),
+                ..RouteState::default()
             },
+            Some(route) => RouteState {
+                what: "HTTPRoute orders".into(),
+                group: "gateway.networking.k8s.io".into(),
+                jq: ".spec.rules[].backendRefs".into(),
+                written: route.written,
+                least: route.written.unwrap_or(0),
+                serving: match route.written {
+                    Some(_) if self.now < route.taken => None,
+                    Some(written) if serving > 0 => Some(written),
+                    _ => Some(0),
+                },
+                standard_serving,
+                precision: Precision::Percent { standard: replicas, fixed: None, max },
+                edited_by: route.edited_by.clone(),
+                note: route.note.clone(),
+                unusable: route.unusable.clone(),
+                ..RouteState::default()
+            },
+        };
+        Observation {
+            route,
             standard,
             free_threaded: FreeThreadedPool {
                 name: "orders-ft".into(),
@@ -187,15 +242,15 @@ impl World {
                     uid: "u".into(),
                     resource_version: "1".into(),
                     template_hash: live.hash.clone(),
-                    rollback: live.rollback.clone(),
                     deleting: live.deleting,
                     edited_by: live.edited_by.clone(),
                     edited_at: live.edited_at,
-                    scaled_by: live.scaled_by.clone(),
+                    replicas: live.replicas,
                 }),
                 wanted_hash: self.wanted_hash(),
                 pods,
                 trouble: self.refuse_pool.clone(),
+                ..FreeThreadedPool::default()
             },
             preflight: Some(PreflightSeen {
                 wanted: self.checks(),
@@ -238,15 +293,12 @@ impl World {
             alive
         };
         let target = &decision.target;
-        let falls = target.movement == Movement::Fall && self.live.is_some();
+        let falls = target.movement == Movement::Fall && (self.live.is_some() || self.route.is_some());
         if falls {
             if !write() {
                 return false;
             }
-            self.scale(target.pods);
-            if let (Some(live), Some(note)) = (self.live.as_mut(), &target.note) {
-                live.rollback = Some(note.clone());
-            }
+            self.weigh(target);
         }
         match decision.job {
             JobWanted::Create(check) if self.job.is_none() => {
@@ -294,7 +346,9 @@ impl World {
                 }
             }
             PoolWanted::Remove => {
-                if self.written() == 0 && self.live.is_some() {
+                let ready = self.pods.iter().any(|(pod, _)| pod.ready_since.is_some());
+                let held = self.route.is_some() && ready;
+                if self.written() == 0 && self.live.is_some() && !held {
                     if !write() {
                         return false;
                     }
@@ -302,12 +356,26 @@ impl World {
                 }
             }
         }
+        if let Some(pods) =
+            decision.replicas.filter(|_| !falls && decision.pool != PoolWanted::Apply && self.live.is_some())
+        {
+            if !write() {
+                return false;
+            }
+            self.scale(pods);
+        }
+        if target.movement == Movement::GiveBack {
+            if !write() {
+                return false;
+            }
+            self.route = Some(Route::default());
+        }
         let refused = std::mem::take(&mut self.refuse_rise);
         if target.movement == Movement::Rise && self.live.is_some() && !refused {
             if !write() {
                 return false;
             }
-            self.scale(target.pods);
+            self.weigh(target);
         }
         if self.status != decision.status {
             if !write() {
@@ -316,6 +384,28 @@ impl World {
             self.status = decision.status.clone();
         }
         true
+    }
+
+    /// The weight, wherever it is written.
+    fn weigh(&mut self, target: &Target) {
+        let soon = self.now + SignedDuration::from_millis(i64::try_from(self.random.below(3000)).unwrap());
+        if let Some(route) = self.route.as_mut() {
+            if target.weight > 0 || route.written.is_some() {
+                let unusable = route.unusable.take();
+                *route = Route {
+                    written: Some(target.weight),
+                    note: target.note.clone(),
+                    taken: soon,
+                    unusable,
+                    ..Route::default()
+                };
+            }
+            return;
+        }
+        self.scale(target.weight);
+        if let (Some(live), Some(note)) = (self.live.as_mut(), &target.note) {
+            live.rollback = Some(note.clone());
+        }
     }
 
     /// Our Deployment's replicas, and its pods with them.
@@ -341,8 +431,14 @@ impl World {
         }
     }
 
-    /// Somebody else does it, under their own name.
+    /// Somebody else changes the weight, under their own name.
     pub(crate) fn scaled_by(&mut self, manager: &str, replicas: i32) {
+        let taken = self.now;
+        if let Some(route) = self.route.as_mut() {
+            let written = (replicas > 0).then_some(replicas * 10);
+            *route = Route { written, edited_by: Some(manager.into()), taken, ..route.clone() };
+            return;
+        }
         self.scale(replicas);
         if let Some(live) = self.live.as_mut() {
             live.scaled_by = Some(manager.into());

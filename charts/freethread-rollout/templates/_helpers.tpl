@@ -88,4 +88,33 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if include "ftr.routers" . }}
+# Weights go to routes: the free-threaded pool has a Service of its own for them.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [create, patch, delete]
+{{- end }}
+{{- range $router, $kind := include "ftr.kinds" . | fromYaml }}
+{{- if index $.Values.routers $router }}
+# Two weights in a route of the team's.
+- apiGroups: [{{ $kind.group }}]
+  resources: [{{ $kind.resource }}]
+  verbs: [get, list, watch, patch]
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "ftr.kinds" -}}
+httpRoute: {group: gateway.networking.k8s.io, resource: httproutes}
+grpcRoute: {group: gateway.networking.k8s.io, resource: grpcroutes}
+virtualService: {group: networking.istio.io, resource: virtualservices}
+traefikService: {group: traefik.io, resource: traefikservices}
+httpProxy: {group: projectcontour.io, resource: httpproxies}
+{{- end -}}
+
+{{- define "ftr.routers" -}}
+{{- $on := list }}
+{{- range $router, $is := .Values.routers }}{{ if $is }}{{ $on = append $on $router }}{{ end }}{{ end }}
+{{- if .Values.flags.enabled }}{{ $on = append $on "flag" }}{{ end }}
+{{- join "," $on }}
 {{- end -}}

@@ -132,7 +132,7 @@ pub(crate) struct Connections {
 
 impl Connections {
     pub(crate) fn new(args: &Args) -> Self {
-        Self { args: args.clone(), authority: args.target.to_string(), kept: Mutex::default() }
+        Self { args: args.clone(), authority: args.host.clone(), kept: Mutex::default() }
     }
 
     /// Sends one request. Never longer than the timeout.

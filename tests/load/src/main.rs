@@ -24,6 +24,9 @@ pub(crate) struct Args {
     /// Path of the requests.
     #[arg(long, default_value = "/orders")]
     path: String,
+    /// Host that the requests name, where a gateway tells services apart by it.
+    #[arg(long, default_value = "orders")]
+    host: String,
     /// Requests per second.
     #[arg(long, default_value_t = 100.0)]
     rps: f64,

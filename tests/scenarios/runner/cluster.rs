@@ -110,7 +110,8 @@ impl Cluster {
         Ok(revision(&patched))
     }
 
-    fn dynamic(&self, namespace: &str, manifest: &Value) -> Result<(Api<DynamicObject>, String)> {
+    /// The API of a manifest's kind, and its name.
+    pub(crate) fn dynamic(&self, namespace: &str, manifest: &Value) -> Result<(Api<DynamicObject>, String)> {
         let text = |value: &Value, what: &str| {
             value.as_str().map(str::to_owned).ok_or_else(|| format!("a manifest has no {what}"))
         };

@@ -15,6 +15,7 @@ mod operator;
 mod play;
 mod plugin;
 mod reading;
+mod route;
 mod show;
 mod stage;
 mod vocabulary;

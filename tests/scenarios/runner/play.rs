@@ -17,10 +17,11 @@ use crate::{
     context, examples, expect,
     load::{Checked, Counts, PERIOD},
     plugin,
+    route::{Route, last_answer},
     stage::{NAME, Stage},
     vocabulary::{
-        Across, Delete, Elsewhere, ExpectedCounts, ExpectedGone, ExpectedNext, Fault, Kill, Patch, Pool,
-        Propagation, Scale, Since, Step, Which,
+        Across, Delete, Elsewhere, ExpectedCounts, ExpectedGone, ExpectedNext, ExpectedShare, Fault, Kill,
+        Patch, Pool, Propagation, Scale, Since, Step, Which,
     },
 };
 
@@ -90,6 +91,13 @@ impl<'a> Play<'a> {
                 let deadline = after(Instant::now(), Some(expected.within));
                 self.stage.world.until(deadline, |state| expect::object(expected, state)).await?
             }
+            Step::ExpectShare(expected) => self.expect_share(expected).await?,
+            Step::ExpectRoute(expected) => {
+                let deadline = after(Instant::now(), Some(expected.within));
+                let seen = self.route()?.as_left(deadline).await?;
+                self.measured.push(seen.clone());
+                seen
+            }
             Step::ExpectPlugin(expected) => self.stage.expect_plugin(expected).await?,
             Step::ExpectOrder(order) => {
                 let seen = expect::order(order, &self.stage.world.now().timeline[self.deleted_from..])?;
@@ -148,6 +156,14 @@ impl<'a> Play<'a> {
             Step::Rate(rps) => {
                 self.stage.load.rate(*rps).await?;
                 Ok(format!("{rps} requests a second"))
+            }
+            Step::TeamEdits(operations) => {
+                self.disturb("edit").await;
+                self.route()?.edit(operations).await
+            }
+            Step::RouteReverted(by) => {
+                self.disturb("revert").await;
+                self.route()?.revert(&by.manager).await
             }
             Step::Mark(name) => {
                 self.stage.load.mark(name).await?;
@@ -287,6 +303,31 @@ impl<'a> Play<'a> {
                 Checked::NotYet(seen) if Instant::now() > deadline => return Err(seen.into()),
                 Checked::NotYet(_) => tokio::time::sleep(PERIOD).await,
             }
+        }
+    }
+
+    fn route(&mut self) -> Result<&mut Route> {
+        self.stage.route.as_mut().ok_or_else(|| "the scenario has no route".into())
+    }
+
+    /// From here on: what is under way belongs to what was before.
+    async fn expect_share(&mut self, expected: &ExpectedShare) -> Result<String> {
+        let deadline = after(Instant::now(), Some(expected.within));
+        self.stage.load.mark("share").await?;
+        loop {
+            self.stage.world.guard()?;
+            let counts = self.read_counts().await?;
+            if let Some(seen) = expected.check(&counts) {
+                let last =
+                    last_answer(&counts, &self.stage.world.now()).filter(|_| expected.free_threaded == 0.0);
+                let seen = seen.map(|seen| last.map_or(seen.clone(), |last| format!("{seen}; {last}")))?;
+                self.measured.push(seen.clone());
+                return Ok(seen);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("too few requests: {}", counts.window.describe()).into());
+            }
+            tokio::time::sleep(PERIOD).await;
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
     load::{self, Load},
     operator, plugin,
     reading::{yaml, yaml_documents},
+    route::{Route, gateway},
     vocabulary::{ExpectedPlugin, Scenario, Setting, Step},
     world::World,
 };
@@ -48,6 +49,8 @@ pub(crate) struct Stage {
     pub(crate) reinstall: bool,
     /// The other namespace.
     elsewhere: Option<String>,
+    /// The team's route.
+    pub(crate) route: Option<Route>,
 }
 
 impl Stage {
@@ -66,6 +69,7 @@ impl Stage {
             restore: Vec::new(),
             reinstall: false,
             elsewhere: None,
+            route: None,
             namespace,
         })
     }
@@ -83,6 +87,13 @@ impl Stage {
         }
         for name in &scenario.setting.manifests {
             self.apply(name).await?;
+        }
+        if let Some(name) = &scenario.setting.route {
+            let text = std::fs::read_to_string(self.folder.join(name)).map_err(context(name))?;
+            let text = text.replace("$NAMESPACE", &self.namespace);
+            let manifest: Value = serde_yaml::from_str(&text).map_err(context(name))?;
+            self.cluster.apply(&self.namespace, &manifest).await?;
+            self.route = Some(Route::of(&self.cluster, &self.namespace, &manifest).await?);
         }
         if scenario.steps.iter().any(|step| matches!(step, Step::Kill(_))) {
             self.place_killer().await?;
@@ -102,7 +113,7 @@ impl Stage {
         if scenario.setting.hopeless {
             self.world.disturb();
         }
-        self.start_load(scenario.setting.rps).await?;
+        self.start_load(&scenario.setting).await?;
         self.apply("rollout").await
     }
 
@@ -153,21 +164,23 @@ impl Stage {
         }
     }
 
-    async fn start_load(&self, rps: f64) -> Result<()> {
-        let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
-        let service = within(services.get(NAME)).await.map_err(context("the service"))?;
-        let spec = service.spec.unwrap_or_default();
-        let address = spec.cluster_ip.unwrap_or_default();
-        let port = spec.ports.unwrap_or_default().first().map_or(8080, |port| port.port);
+    async fn start_load(&self, setting: &Setting) -> Result<()> {
+        let target = match setting.via {
+            Some(via) => gateway(&self.cluster, via).await?,
+            None => self.service_address().await?,
+        };
         let image = std::env::var("LOAD_IMAGE").unwrap_or_else(|_| "registry.example/load:test".into());
-        let args = [format!("--target={address}:{port}"), format!("--rps={rps}")];
+        let host = format!("--host={}.example", self.namespace);
+        let args = [format!("--target={target}"), format!("--rps={}", setting.rps), host];
         self.cluster
             .apply(&self.namespace, &pod(load::POD, &image, &json!({"args": args}), &json!({})))
             .await?;
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let seen = match self.load.counts().await {
-                Ok(counts) if counts.total.answered > 0 => return Ok(()),
+                Ok(counts) if counts.total.pools.get("standard").is_some_and(|pool| pool.answered > 0) => {
+                    return Ok(());
+                }
                 Ok(_) => "it gets no answers".to_owned(),
                 Err(error) => format!("{error}{}", self.world.now().why_waiting(load::POD)),
             };
@@ -176,6 +189,15 @@ impl Stage {
             }
             tokio::time::sleep(load::PERIOD).await;
         }
+    }
+
+    async fn service_address(&self) -> Result<String> {
+        let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
+        let service = within(services.get(NAME)).await.map_err(context("the service"))?;
+        let spec = service.spec.unwrap_or_default();
+        let address = spec.cluster_ip.unwrap_or_default();
+        let port = spec.ports.unwrap_or_default().first().map_or(8080, |port| port.port);
+        Ok(format!("{address}:{port}"))
     }
 
     /// Kills the operator that leads: its process at once, then its pod, so that it does not come back under its old name.

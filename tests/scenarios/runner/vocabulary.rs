@@ -43,6 +43,10 @@ pub(crate) struct Setting {
     /// The rollout cannot work from the start: it may be rolled back before anything is done to it.
     #[serde(default)]
     pub(crate) hopeless: bool,
+    /// The gateway that requests go through; straight to the Service otherwise.
+    pub(crate) via: Option<Via>,
+    /// Manifest with the team's route, relative to the folder; `$NAMESPACE` stands for the scenario's namespace.
+    pub(crate) route: Option<String>,
     /// Manifests of this folder that are applied before the rollout.
     #[serde(default)]
     pub(crate) manifests: Vec<String>,
@@ -111,6 +115,14 @@ pub(crate) enum Step {
     ExpectEvent(ExpectedEvent),
     /// Waits until a field of an object is as said.
     ExpectObject(ExpectedObject),
+    /// Checks which pool answered how many of the requests from here on.
+    ExpectShare(ExpectedShare),
+    /// The team edits its route, with JSON Patch.
+    TeamEdits(Vec<Value>),
+    /// Somebody puts the team's route back as the team left it.
+    RouteReverted(Reverted),
+    /// Waits until the route is as the team left it.
+    ExpectRoute(ExpectedRoute),
     /// Checks what the kubectl plugin prints.
     ExpectPlugin(ExpectedPlugin),
     /// From here on this may not happen, up to `lift` or the end.
@@ -130,6 +142,46 @@ pub(crate) struct ExpectedPlugin {
     /// It is a manifest that the API server would take.
     #[serde(default)]
     pub(crate) accepted: bool,
+}
+
+/// A gateway of `tests/cluster/gateways.yaml`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Via {
+    Traefik,
+}
+
+impl Via {
+    /// Its Service, in the namespace `gateway`.
+    pub(crate) fn service(self) -> &'static str {
+        match self {
+            Self::Traefik => "traefik",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ExpectedShare {
+    /// In percent, within the bounds of chance.
+    pub(crate) free_threaded: f64,
+    /// Requests that are counted.
+    pub(crate) of: u64,
+    pub(crate) within: Span,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Reverted {
+    /// Field manager.
+    #[serde(rename = "as")]
+    pub(crate) manager: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ExpectedRoute {
+    pub(crate) within: Span,
 }
 
 /// The rollout's status. All that is given must hold at the same time, about the current generation of the spec.

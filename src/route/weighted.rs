@@ -1,0 +1,177 @@
+//! Traffic by weights in an object of the team's own: the writes. What is written is worked out by `edit`, without a client.
+
+use std::time::Duration;
+
+use json_patch::{Patch, PatchOperation, TestOperation, jsonptr::PointerBuf};
+use kube::{
+    Api, Client,
+    api::PatchParams,
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+};
+use serde_json::{Value, json};
+
+use super::{Dialect, LOWER_TRIES, Names, RouteError, WRITE_TIMEOUT, edit, shares};
+use crate::{api::MANAGER_ROUTE, decide::Target};
+
+/// The router by weights for one rollout.
+pub struct Weighted {
+    api: Api<DynamicObject>,
+    dialect: &'static Dialect,
+    what: String,
+    name: String,
+    backends: Backends,
+    /// The object as it was observed; `None` where there is none.
+    seen: Option<Value>,
+}
+
+/// Names of the rollout and the two Services.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backends {
+    /// The rollout.
+    pub rollout: String,
+    /// The standard pool's Service; empty where it is not known.
+    pub standard: String,
+    /// Ours.
+    pub ours: String,
+}
+
+impl Backends {
+    /// As the pure parts take them.
+    pub fn names(&self) -> Names<'_> {
+        Names { rollout: &self.rollout, standard: &self.standard, ours: &self.ours }
+    }
+}
+
+/// The resource that a dialect writes.
+pub fn resource(dialect: &Dialect) -> ApiResource {
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(dialect.group, dialect.version, dialect.kind),
+        dialect.plural,
+    )
+}
+
+impl Weighted {
+    /// A router for the object called `name` in `namespace`.
+    pub fn new(
+        client: Client,
+        dialect: &'static Dialect,
+        (namespace, name): (&str, &str),
+        backends: Backends,
+        seen: Option<Value>,
+    ) -> Self {
+        let api = Api::namespaced_with(client, namespace, &resource(dialect));
+        Self { api, dialect, what: format!("{} {name}", dialect.kind), name: name.to_owned(), backends, seen }
+    }
+
+    /// Unconditional: where the object is no longer the one that was observed it is read again, and tried at once.
+    pub(super) async fn lower(&self, target: &Target) -> Result<(), RouteError> {
+        let note = target.note.as_ref().and_then(|note| serde_json::to_string(note).ok());
+        let mut object = self.seen.clone();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let now = match object.take() {
+                Some(object) => object,
+                None => match self.read().await? {
+                    Some(object) => object,
+                    // No object (any more): nothing that could send anything.
+                    None => return Ok(()),
+                },
+            };
+            let patch = edit::set(self.dialect, &now, self.backends.names(), target.weight, note.as_deref());
+            match self.write(patch, target.weight).await {
+                Err(RouteError::Api { source, .. }) if is_gone(&source) => return Ok(()),
+                Err(error) if tries < LOWER_TRIES => {
+                    tracing::warn!(%error, tries, "lowering the weight: trying again at once");
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Only on top of the state that it was decided on.
+    pub(super) async fn raise(&self, target: &Target) -> Result<(), RouteError> {
+        let Some(object) = &self.seen else { return Err(RouteError::Gone { what: self.what.clone() }) };
+        let mut patch = edit::set(self.dialect, object, self.backends.names(), target.weight, None);
+        patch.0.insert(0, unchanged(object));
+        self.write(patch, target.weight).await
+    }
+
+    /// Everything of ours goes out of the object.
+    pub(super) async fn give_back(&self) -> Result<(), RouteError> {
+        let Some(object) = &self.seen else { return Ok(()) };
+        let patch = edit::give_back(self.dialect, object, self.backends.names());
+        match self.patch(patch, 0).await {
+            Err(RouteError::Api { source, .. }) if is_gone(&source) => Ok(()),
+            done => done.map(|_| ()),
+        }
+    }
+
+    async fn write(&self, patch: Patch, weight: i32) -> Result<(), RouteError> {
+        let Some(written) = self.patch(patch, weight).await? else { return Ok(()) };
+        let read = shares::read(self.dialect, &written, self.backends.names()).written();
+        match read {
+            Some((most, least)) if (most, least) == (weight, weight) => Ok(()),
+            None if weight == 0 => Ok(()),
+            read => Err(RouteError::NotApplied {
+                wrote: format!("{weight} %"),
+                what: self.what.clone(),
+                read: read.map_or("nothing".into(), |(most, least)| format!("{least} to {most} %")),
+            }),
+        }
+    }
+
+    /// The object as it is afterwards; `None` where nothing had to be changed.
+    async fn patch(&self, patch: Patch, weight: i32) -> Result<Option<Value>, RouteError> {
+        if patch.0.iter().all(|operation| matches!(operation, PatchOperation::Test(_))) {
+            return Ok(None);
+        }
+        let params = PatchParams { field_manager: Some(MANAGER_ROUTE.into()), ..PatchParams::default() };
+        let patch = kube::api::Patch::Json::<()>(patch);
+        let written = self.bounded(weight, self.api.patch(&self.name, &params, &patch)).await?;
+        Ok(Some(plain(&written)))
+    }
+
+    async fn read(&self) -> Result<Option<Value>, RouteError> {
+        let object = self.bounded(0, self.api.get_opt(&self.name)).await?;
+        Ok(object.map(|object| plain(&object)))
+    }
+
+    async fn bounded<T>(
+        &self,
+        weight: i32,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, RouteError> {
+        let (wrote, what) = (format!("{weight} %"), self.what.clone());
+        tokio::time::timeout(WRITE_TIMEOUT, request)
+            .await
+            .map_err(|_| RouteError::Timeout {
+                wrote: wrote.clone(),
+                what: what.clone(),
+                after: WRITE_TIMEOUT,
+            })?
+            .map_err(|source| RouteError::Api { wrote, what, source: Box::new(source) })
+    }
+
+    /// From a write to the last request under the old weight.
+    pub(super) fn propagation(&self) -> Duration {
+        Duration::from_millis(self.dialect.propagation_ms)
+    }
+}
+
+/// The object as JSON, the way the pure parts read it.
+pub fn plain(object: &DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+fn unchanged(object: &Value) -> PatchOperation {
+    let version = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_else(|| json!(null));
+    PatchOperation::Test(TestOperation {
+        path: PointerBuf::from_tokens(["metadata", "resourceVersion"]),
+        value: version,
+    })
+}
+
+fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}

@@ -112,7 +112,8 @@ impl Flag {
     }
 }
 
-/// The flags of a namespace as a document for flagd, of the second generation of its hash: for teams that run it.
+/// The flags of a namespace as a document for flagd, for teams that run it. An evaluator of the third generation of its hash assigns each key as we
+/// do; older ones assign others, with the same properties.
 pub fn document(flags: &[Flag]) -> Value {
     let each = flags.iter().map(|flag| {
         let (standard, ours) = match &flag.values {
@@ -120,8 +121,7 @@ pub fn document(flags: &[Flag]) -> Value {
             None => (json!(false), json!(true)),
         };
         let weight = flag.weight.clamp(0, 100);
-        let key = json!({"cat": [{"var": "$flagd.flagKey"}, {"var": "targetingKey"}]});
-        let split = json!({"fractional": [key, ["free-threaded", weight], ["standard", 100 - weight]]});
+        let split = json!({"fractional": [["free-threaded", weight], ["standard", 100 - weight]]});
         // Without a key all would share a bucket.
         let targeting = json!({"if": [{"var": "targetingKey"}, split, "standard"]});
         let flag_json = json!({"state": "ENABLED", "variants": {"free-threaded": ours, "standard": standard},
@@ -183,7 +183,7 @@ mod tests {
     fn the_document_puts_the_free_threaded_variant_first_over_a_constant_total() {
         let document = document(&[flag(25, None)]);
         let split = &document["flags"]["orders"]["targeting"]["if"][1]["fractional"];
-        assert_eq!((&split[1], &split[2]), (&json!(["free-threaded", 25]), &json!(["standard", 75])));
+        assert_eq!((&split[0], &split[1]), (&json!(["free-threaded", 25]), &json!(["standard", 75])));
         assert_eq!(document["flags"]["orders"]["defaultVariant"], json!("standard"));
     }
 }

@@ -1,19 +1,37 @@
 //! Which pool a targeting key belongs to. Pure.
 //!
-//! As flagd's `fractional` does it (its second generation: Murmur3, 32 bit, of the flag's key and the targeting key, in integer arithmetic), so that
-//! an evaluator of flagd's comes to the same pool for the same key: <https://flagd.dev/reference/custom-operations/fractional-operation/>. The
-//! free-threaded pool has the low end of the range and the total never changes: as the weight grows keys only ever join it, and as it falls they
-//! only leave.
+//! As flagd's `fractional` does it, in the third generation of its hash: Murmur3 (32 bit) of the flag's key and the targeting key as a CBOR array of two
+//! texts, in integer arithmetic, so that an evaluator of that generation (`openfeature-flagd-core` 2.0 for Python) comes to the same pool for the
+//! same key: <https://flagd.dev/reference/custom-operations/fractional-operation/>. The free-threaded pool has the low end of the range and the total
+//! never changes: as the weight grows keys only ever join it, and as it falls they only leave.
 
 use std::io::Cursor;
 
 /// Whether a key is the free-threaded pool's at `weight` percent (0 to 100).
 pub fn is_ours(flag: &str, key: &str, weight: i32) -> bool {
-    let text = [flag.as_bytes(), key.as_bytes()].concat();
+    // An array of two.
+    let mut bytes = vec![0x82];
+    for text in [flag, key] {
+        encode(&mut bytes, text);
+    }
     // Reading from memory cannot fail; if it did, the standard pool would be the answer.
-    let Ok(hash) = murmur3::murmur3_32(&mut Cursor::new(text), 0) else { return false };
+    let Ok(hash) = murmur3::murmur3_32(&mut Cursor::new(bytes), 0) else { return false };
     let bucket = (u64::from(hash) * 100) >> 32;
     i64::try_from(bucket).is_ok_and(|bucket| bucket < i64::from(weight))
+}
+
+/// A text in CBOR (RFC 8949, 3.1, major type 3), its length in as few bytes as there may be.
+fn encode(bytes: &mut Vec<u8>, text: &str) {
+    let length = text.len() as u64;
+    let [.., c, d, e, f] = length.to_be_bytes();
+    match length {
+        0..=23 => bytes.push(0x60 | f),
+        24..=0xff => bytes.extend([0x78, f]),
+        0x100..=0xffff => bytes.extend([0x79, e, f]),
+        // Longer ones than four bytes can say are no text that arrives here.
+        _ => bytes.extend([0x7a, c, d, e, f]),
+    }
+    bytes.extend(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -46,6 +64,20 @@ mod tests {
             let p = f64::from(weight) / 100.0;
             let bound = 400.0 * (p * (1.0 - p) / 100_000.0).sqrt();
             assert!((share(weight) - f64::from(weight)).abs() < bound, "{weight}: {}", share(weight));
+        }
+    }
+
+    /// Made by `fractional` of openfeature-flagd-core 2.0.0: the first bucket of each key (tests/flag/record.py).
+    #[test]
+    fn an_evaluator_of_flagd_comes_to_the_same_pool() {
+        let known: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/flag/buckets.json")).unwrap();
+        let cases = known.as_array().unwrap();
+        assert!(cases.len() >= 1000);
+        for case in cases {
+            let (flag, key) = (case[0].as_str().unwrap(), case[1].as_str().unwrap());
+            let weight = i32::try_from(case[2].as_i64().unwrap()).unwrap();
+            assert!(is_ours(flag, key, weight) && !is_ours(flag, key, weight - 1), "{case}");
         }
     }
 

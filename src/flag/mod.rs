@@ -14,4 +14,4 @@ pub use bucket::is_ours;
 pub use count::{Evaluations, Tally};
 pub use limit::Limit;
 pub(crate) use serve::weight;
-pub use serve::{FlagArgs, FlagError, Flags, serve};
+pub use serve::{FlagArgs, FlagError, Flags, router, serve};

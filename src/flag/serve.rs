@@ -15,6 +15,7 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -30,8 +31,10 @@ use crate::api::{ANNOTATION_FLAG_WEIGHT, FreeThreadRollout, hash, pool_name};
 
 /// Largest body that is read.
 const MOST_BODY: usize = 64 << 10;
-/// Longest time that a request may take to arrive, and a connection may say nothing.
+/// Longest time that a connection may say nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time for one request, its body included.
+const REQUEST: Duration = Duration::from_secs(10);
 /// Connections at a time; those beyond wait.
 const CONNECTIONS: usize = 2048;
 /// Most flags of a bulk.
@@ -96,7 +99,7 @@ impl Flags {
     /// The flag of a rollout; `None` where it has none.
     fn flag(&self, namespace: &str, rollout: &str) -> Option<Flag> {
         let found = self.rollouts.get(&ObjectRef::new(rollout).within(namespace))?;
-        Some(self.of(namespace, &found)).flatten()
+        self.of(namespace, &found)
     }
 
     fn of(&self, namespace: &str, rollout: &FreeThreadRollout) -> Option<Flag> {
@@ -157,7 +160,18 @@ pub fn router(flags: Flags) -> Router {
         .route("/namespaces/{namespace}/ofrep/v1/evaluate/flags", post(bulk))
         .route("/namespaces/{namespace}/flagd.json", get(flagd))
         .layer(DefaultBodyLimit::max(MOST_BODY))
+        .layer(middleware::from_fn(bounded))
         .with_state(flags)
+}
+
+/// A body that never ends holds no connection for ever.
+async fn bounded(request: axum::extract::Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            failed(StatusCode::REQUEST_TIMEOUT, None, "GENERAL", "the request did not arrive in time".into())
+        }
+    }
 }
 
 async fn one(

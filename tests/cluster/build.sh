@@ -77,7 +77,7 @@ module() { (cd / && go mod download -json "$1" | sed -n 's/.*"Dir": "\(.*\)".*/\
 build_crds() {
   local folder
   folder=$(module "sigs.k8s.io/gateway-api@$GATEWAY_API_VERSION")/config/crd/standard
-  for kind in gatewayclasses gateways httproutes grpcroutes referencegrants backendtlspolicies; do
+  for kind in gatewayclasses gateways httproutes grpcroutes tlsroutes referencegrants backendtlspolicies; do
     cat "$folder/gateway.networking.k8s.io_$kind.yaml"
     echo ---
   done > "$1/gateway.yaml"

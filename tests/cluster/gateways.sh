@@ -19,7 +19,7 @@ if [ "${1:-}" = recipe ]; then
 fi
 
 crds=$("$CLUSTER_DIR/build.sh" crds)
-for group in gateway:httproutes.gateway.networking.k8s.io istio:virtualservices.networking.istio.io \
+for group in gateway:tlsroutes.gateway.networking.k8s.io istio:virtualservices.networking.istio.io \
   traefik:traefikservices.traefik.io contour:httpproxies.projectcontour.io; do
   cluster get crd "${group#*:}" > /dev/null 2>&1 || cluster apply --server-side -f "$crds/${group%%:*}.yaml" > /dev/null
   cluster wait --for=condition=Established --timeout=60s "crd/${group#*:}" > /dev/null

@@ -133,7 +133,7 @@ async fn gone(ground: &Ground) -> Result<()> {
     let before = ground.object().await?;
     ground.delete().await?;
     ground.lower_on(&before, 0, None).await?;
-    demand(ground.raise_on(&before, 5).await.is_err(), "raised on an object that is gone")
+    demand(ground.raise_on(&before, 50).await.is_err(), "raised on an object that is gone")
 }
 
 async fn named(ground: &Ground) -> Result<()> {

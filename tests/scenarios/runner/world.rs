@@ -286,7 +286,8 @@ impl State {
         self.pods
             .objects
             .values()
-            .filter(|pod| pod.labels().get("app").is_some_and(|app| app == NAME))
+            // Behind a route our pods carry no label of the service's.
+            .filter(|pod| pod.labels().get("app").is_some_and(|app| app == NAME) || is_free_threaded(pod))
             .filter(|pod| is_free_threaded(pod) == free_threaded && pod.metadata.deletion_timestamp.is_none())
             .filter(|pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running"))
             .map(ResourceExt::name_any)
@@ -338,7 +339,10 @@ impl State {
             }
         }
         let of_service = |slice: &&EndpointSlice| {
-            slice.labels().get("kubernetes.io/service-name").is_some_and(|service| service == NAME)
+            slice
+                .labels()
+                .get("kubernetes.io/service-name")
+                .is_some_and(|service| *service == NAME || *service == pool_name(NAME))
         };
         for endpoint in
             self.slices.objects.values().filter(of_service).flat_map(|s| s.endpoints.iter().flatten())

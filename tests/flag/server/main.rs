@@ -1,0 +1,91 @@
+//! The operator's flag server alone, on loopback, with a cache of its own in the place of a cluster's: for the official clients, and for the benchmark.
+//!
+//! `flags serve` prints its base address and takes weights from standard input, a number a line. `flags bench` asks it as fast as it is told.
+
+mod bench;
+
+use std::{error::Error, net::SocketAddr};
+
+use clap::{Args, Parser};
+use freethread_rollout::flag::{Evaluations, FlagArgs, Flags};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::runtime::{
+    reflector::{self, store::Writer},
+    watcher,
+};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Serves a flag called `orders` in a namespace called `shop`.
+#[derive(Debug, Parser)]
+enum Command {
+    /// Serve until standard input ends.
+    Serve(Serve),
+    /// Ask at a fixed rate over persistent connections and print how long answers took.
+    Bench(bench::Bench),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Where; port 0 is any that is free.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    address: SocketAddr,
+}
+
+fn main() -> Result<()> {
+    // One thread: what is measured is what one core does.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match Command::parse() {
+        Command::Serve(serve) => runtime.block_on(serve_lines(serve.address)),
+        Command::Bench(bench) => bench.run(&runtime),
+    }
+}
+
+/// The server's parts.
+pub(crate) struct Served {
+    pub(crate) flags: Flags,
+    deployments: Writer<Deployment>,
+}
+
+impl Served {
+    pub(crate) fn new() -> Result<Self> {
+        let ((rollouts, mut rollouts_writer), (deployments, writer)) =
+            (reflector::store(), reflector::store());
+        let rollout = json!({"metadata": {"name": "orders", "namespace": "shop"}, "spec": {"workloadRef": {"name": "orders"},
+            "freeThreaded": {"image": "x"}, "traffic": {"flag": {}}, "steps": [{"weight": 10, "hold": "1m"}],
+            "analysis": {"preset": "granian", "errorRate": {"max": "1%"}}}});
+        rollouts_writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(rollout)?));
+        let args = FlagArgs { address: None, limit: u32::MAX, tokens: None };
+        let flags = Flags::new(rollouts, deployments, Evaluations::default(), &args);
+        Ok(Self { flags, deployments: writer })
+    }
+
+    /// As the watch of a replica brings it.
+    pub(crate) fn weight(&mut self, weight: i32) -> Result<()> {
+        let pool = json!({"metadata": {"name": "orders-ft", "namespace": "shop",
+            "annotations": {"freethreading.dev/flag-weight": weight.to_string()}}});
+        self.deployments.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(pool)?));
+        Ok(())
+    }
+}
+
+/// An address that is free now.
+pub(crate) fn free(address: SocketAddr) -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind(address)?.local_addr()?)
+}
+
+async fn serve_lines(address: SocketAddr) -> Result<()> {
+    let (mut served, address) = (Served::new()?, free(address)?);
+    let flags = served.flags.clone();
+    let server = tokio::spawn(freethread_rollout::flag::serve(address, flags));
+    println!("http://{address}/namespaces/shop");
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        served.weight(line.trim().parse()?)?;
+        println!("{}", line.trim());
+    }
+    server.abort();
+    Ok(())
+}

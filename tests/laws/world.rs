@@ -388,7 +388,9 @@ impl World {
 
     /// The weight, wherever it is written.
     fn weigh(&mut self, target: &Target) {
-        let soon = self.now + SignedDuration::from_millis(i64::try_from(self.random.below(3000)).unwrap());
+        let delay =
+            if self.ready_after.is_some() { 0 } else { i64::try_from(self.random.below(3000)).unwrap() };
+        let soon = self.now + SignedDuration::from_millis(delay);
         if let Some(route) = self.route.as_mut() {
             if target.weight > 0 || route.written.is_some() {
                 let unusable = route.unusable.take();
@@ -472,8 +474,11 @@ impl World {
             self.speed += if job.uid.ends_with(['1', '3', '5', '7', '9']) { 10_000 } else { -10_000 };
         }
         // A Deployment that is being deleted and has no pods is gone.
-        if self.live.as_ref().is_some_and(|live| live.deleting && live.replicas == 0) {
+        // By a route nobody scales it for that: Kubernetes ends its pods.
+        let by_route = self.route.is_some();
+        if self.live.as_ref().is_some_and(|live| live.deleting && (live.replicas == 0 || by_route)) {
             self.live = None;
+            self.pods.clear();
         }
     }
 

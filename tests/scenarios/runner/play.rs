@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use freethread_rollout::api::{Span, pool_name};
 use futures::future::join_all;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, ResourceExt as _,
@@ -23,6 +24,7 @@ use crate::{
         Across, Delete, Elsewhere, ExpectedCounts, ExpectedGone, ExpectedNext, ExpectedShare, Fault, Kill,
         Patch, Pool, Propagation, Scale, Since, Step, Which,
     },
+    world::State,
 };
 
 /// Port of the example service.
@@ -313,6 +315,19 @@ impl<'a> Play<'a> {
     /// From here on: what is under way belongs to what was before.
     async fn expect_share(&mut self, expected: &ExpectedShare) -> Result<String> {
         let deadline = after(Instant::now(), Some(expected.within));
+        // As the operator does: a gateway's word runs ahead of its traffic, so a share counts from a moment later.
+        let served = |state: &State| {
+            let attempt = state.rollout().and_then(|rollout| rollout.status.as_ref()?.attempt.clone());
+            let from = attempt.and_then(|attempt| attempt.step_counts_from).map(|from| from.0);
+            let left = from.map(|from| from.duration_since(Timestamp::now()).as_millis()).unwrap_or_default();
+            if left <= 0 { Ok(String::new()) } else { Err(format!("the weight counts in {left} ms")) }
+        };
+        while let Err(why) = served(&self.stage.world.now()) {
+            if Instant::now() > deadline {
+                return Err(why.into());
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
         self.stage.load.mark("share").await?;
         loop {
             self.stage.world.guard()?;

@@ -28,6 +28,8 @@ pub const ANNOTATION_ROLLBACK: &str = "freethreading.dev/rollback";
 pub const ANNOTATION_FLAG_WEIGHT: &str = "freethreading.dev/flag-weight";
 /// Annotation on a route that has a weight of ours: the rollout that it is of. Written and removed in the same request as the weight.
 pub const ANNOTATION_ROUTE: &str = "freethreading.dev/rollout";
+/// Annotation on such a route: the standard pool's Service, beside which the weights were written.
+pub const ANNOTATION_STANDARD: &str = "freethreading.dev/standard";
 /// Annotation on such a route: which of the lists with the standard Service gave it no weight, by number from 0. What was not there is not there
 /// afterwards.
 pub const ANNOTATION_UNWEIGHTED: &str = "freethreading.dev/unweighted";

@@ -73,7 +73,7 @@ pub(super) fn fill(pass: &mut Pass<'_>, target: i32) {
 
 /// The route is not yet read back as it is to be.
 fn moving(pass: &Pass<'_>, target: i32) -> bool {
-    target != pass.written() || pass.serving() != Some(target)
+    target != pass.written() || !pass.applied()
 }
 
 fn is_stalled(pass: &Pass<'_>) -> bool {

@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{
-    Decision, Movement, Note, SETTLE, Target, conditions,
+    Decision, Movement, Note, PoolWanted, SETTLE, Target, conditions,
+    guards::RISE,
     pass::{Pass, after},
     rules::standard_pods,
     text,
@@ -24,8 +25,16 @@ const INSIST: Span = Span::from_secs(1);
 
 pub(super) fn finish(mut pass: Pass<'_>) -> Decision {
     let (target, written) = (pass.target.max(0), pass.written());
+    // A cache that is behind does not know of the weight that was written last; one that has the reason for weight 0 does.
+    let before = pass.input.status.attempt.as_ref().and_then(|attempt| attempt.weight_changes.last());
+    let unseen = pass.input.observation.route.note.is_none() && (pass.live().is_some() || pass.by_percent());
+    let behind = target == 0 && unseen && before.is_some_and(|change| change.written > 0);
+    let level =
+        target > 0 && target == written && pass.uneven() && pass.guards.first_stop(RISE, &pass).is_none();
     let movement = match target.cmp(&written) {
         std::cmp::Ordering::Less => Movement::Fall,
+        std::cmp::Ordering::Equal if behind => Movement::Fall,
+        std::cmp::Ordering::Equal if level => Movement::Rise,
         std::cmp::Ordering::Equal if target == 0 && to_give_back(&pass) => Movement::GiveBack,
         std::cmp::Ordering::Equal => Movement::Stay,
         std::cmp::Ordering::Greater => Movement::Rise,
@@ -39,6 +48,11 @@ pub(super) fn finish(mut pass: Pass<'_>) -> Decision {
         {
             change.at = now;
         }
+    }
+    // Whatever else waits: without its Service a weight has nothing to send to.
+    let there = pass.live().is_some_and(|live| !live.deleting);
+    if target > 0 && there && pass.input.observation.free_threaded.service_missing {
+        pass.pool = PoolWanted::Apply;
     }
     let replicas = replicas(&mut pass, target);
     let left = pass.by_percent() && pass.input.observation.route.written.is_some() && pass.empty();

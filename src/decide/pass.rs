@@ -15,6 +15,9 @@ use crate::{
 /// How a sentence ends after which no traffic is ours.
 pub(super) const BACK: &str = "; traffic is back on the standard pool";
 
+/// How long the word of a gateway is waited for after a weight of 0.
+const UNHEARD: Span = Span::from_secs(60);
+
 /// What is being decided.
 pub(super) struct Pass<'a> {
     pub(super) input: &'a Input<'a>,
@@ -90,11 +93,14 @@ impl<'a> Pass<'a> {
         MicroTime(Timestamp::from_microsecond(self.input.now.as_microsecond()).unwrap_or(self.input.now))
     }
 
-    /// The weight as it stands in the route. Where several places differ: the one that is farthest from what was written last, the higher first.
+    /// The weight as it stands in the route; where several places differ, the highest.
     pub(super) fn written(&self) -> i32 {
-        let route = &self.input.observation.route;
-        let most = route.written.unwrap_or(0).max(0);
-        if most > self.last_written() { most } else { route.least.clamp(0, most) }
+        self.input.observation.route.written.unwrap_or(0).max(0)
+    }
+
+    /// Some place of the route has less than the others: a rule that the team added, say.
+    pub(super) fn uneven(&self) -> bool {
+        self.input.observation.route.least < self.written()
     }
 
     /// The weight that is known to be in effect, as far as it is known.
@@ -102,9 +108,12 @@ impl<'a> Pass<'a> {
         self.input.observation.route.serving.map(|serving| serving.max(0))
     }
 
-    /// What is written is in effect, no more and no less.
+    /// What is written is in effect, no more and no less. A gateway that says nothing for long after a weight of 0 (it was taken down, say) holds up
+    /// nothing.
     pub(super) fn applied(&self) -> bool {
-        self.serving() == Some(self.written())
+        let last = self.next.attempt.as_ref().and_then(|attempt| attempt.weight_changes.last());
+        let unheard = last.is_none_or(|change| after(change.at.0, UNHEARD) <= self.now());
+        self.serving() == Some(self.written()) || (self.written() == 0 && self.serving().is_none() && unheard)
     }
 
     /// Weight 0, read back as applied.
@@ -211,7 +220,13 @@ impl<'a> Pass<'a> {
     pub(super) fn reach(&self) -> Reach {
         let precision = self.input.observation.route.precision;
         let weight = self.step().map_or(0, |step| step.weight);
-        reach(precision, if precision.standard() > 0 { weight } else { 0 })
+        let weight = match precision.standard() {
+            1.. => weight,
+            // Scaled to 0 by somebody while the traffic is here: what there is stays where it is served.
+            _ if self.by_percent() => weight.min(self.written()),
+            _ => 0,
+        };
+        reach(precision, weight)
     }
 
     /// The phase when nothing is in the way.

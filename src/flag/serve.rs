@@ -32,11 +32,13 @@ use crate::api::{ANNOTATION_FLAG_WEIGHT, FreeThreadRollout, hash, pool_name};
 /// Largest body that is read.
 const MOST_BODY: usize = 64 << 10;
 /// Longest time that a connection may say nothing.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Largest head of a request, and what is kept for one connection while it is read.
+const MOST_HEAD: usize = 16 << 10;
 /// Longest time for one request, its body included.
 const REQUEST: Duration = Duration::from_secs(10);
 /// Connections at a time; those beyond wait.
-const CONNECTIONS: usize = 2048;
+const CONNECTIONS: usize = 512;
 /// Most flags of a bulk.
 const MOST_FLAGS: usize = 500;
 
@@ -243,7 +245,12 @@ async fn flagd(State(flags): State<Flags>, Path(namespace): Path<String>, header
     if !flags.admits(&headers, &namespace, None) {
         return unauthorized();
     }
-    tagged(&headers, &document(&flags.all(&namespace)), || {})
+    let all = flags.all(&namespace);
+    let cost = u32::try_from(all.len()).unwrap_or(u32::MAX);
+    if cost > 0 && !flags.limit.allows(&namespace, cost, Instant::now()) {
+        return too_many();
+    }
+    tagged(&headers, &document(&all), || {})
 }
 
 /// No body is a request without a context.
@@ -319,7 +326,9 @@ pub async fn serve(address: SocketAddr, flags: Flags) -> Result<(), FlagError> {
         let service = hyper_util::service::TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(PATIENCE);
+            http.timer(hyper_util::rt::TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .max_buf_size(MOST_HEAD);
             let served = http.serve_connection(hyper_util::rt::TokioIo::new(stream), service).await;
             if let Err(error) = served {
                 tracing::debug!(%error, "a connection for flags ended");

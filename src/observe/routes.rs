@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     api::{
-        ANNOTATION_ROUTE, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_ROLLOUT, Percent, RouteRef,
-        RouterKind,
+        ANNOTATION_ROUTE, ANNOTATION_STANDARD, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_ROLLOUT,
+        Percent, RouteRef, RouterKind,
     },
     flag,
     judge::Share,
@@ -97,19 +97,26 @@ pub(super) fn keep(
         WatchScope::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
     };
     let (stores, pokes) = (stores.clone(), pokes.clone());
-    let seen = store.clone();
+    let (seen, all, bell) = (store.clone(), stores.clone(), pokes.clone());
     let events = watcher(api, watcher::Config::default())
         .default_backoff()
+        .modify(prune)
+        .reflect(writer)
+        // After the cache has what the event brings.
         .inspect(move |event| match event {
             Ok(watcher::Event::InitDone) => {
                 seen.filled.store(true, Ordering::Relaxed);
                 seen.unknown.store(false, Ordering::Relaxed);
+                // Whoever waited for what is read now is not told of each object.
+                for rollout in all.rollouts.state() {
+                    if rollout.spec.traffic.route().is_some_and(|route| route.kind == seen.dialect.router) {
+                        bell.poke(&rollout.namespace().unwrap_or_default(), &rollout.name_any());
+                    }
+                }
             }
             Err(error) if no_such_kind(error) => seen.unknown.store(true, Ordering::Relaxed),
             _ => {}
         })
-        .modify(prune)
-        .reflect(writer)
         .touched_objects();
     Box::pin(events.for_each(move |event| {
         match event {
@@ -149,7 +156,12 @@ fn prune(object: &mut DynamicObject) {
     if !object.annotations().contains_key(ANNOTATION_ROUTE) {
         object.metadata.managed_fields = None;
     }
-    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+    // Emptied, not removed: whether an object has annotations at all decides how one is added.
+    if let Some(all) = object.metadata.annotations.as_mut()
+        && let Some(applied) = all.get_mut("kubectl.kubernetes.io/last-applied-configuration")
+    {
+        applied.clear();
+    }
 }
 
 /// The route of a rollout. `by_pods` is how it would be by pod counts.
@@ -193,21 +205,27 @@ pub(super) fn routed(
     };
     let invalid = |message: String| Some(Obstacle::Invalid { message });
     let Some(store) = stores.routes.0.get(&route.kind) else {
-        state.written = last;
+        // Nothing that could be taken back is left where the last weight was 0.
+        state.written = last.filter(|weight| *weight > 0);
+        state.least = state.written.unwrap_or(0);
+        state.serving = state.written.is_none().then_some(0);
         let message = format!(
             "spec.traffic.{word}: this installation writes no {kind}: have its administrator set routers.{word}=true in the chart"
         );
         return Routed { state, obstacle: invalid(message), backends: likely, ..Routed::default() };
     };
-    if store.unknown.load(Ordering::Relaxed) {
+    let filled = store.filled.load(Ordering::Relaxed);
+    // A kind that was known once is no less written for not being known now.
+    if store.unknown.load(Ordering::Relaxed) && !filled && last.unwrap_or(0) == 0 {
         state.serving = Some(0);
         let (version, install) = (dialect.api_version(), dialect.install);
         let message =
             format!("spec.traffic.{word}: the cluster knows no {kind} ({version}): install {install}");
         return Routed { state, obstacle: invalid(message), ..Routed::default() };
     }
-    if !store.filled.load(Ordering::Relaxed) {
+    if !filled {
         state.written = last;
+        state.least = last.unwrap_or(0);
         state.trouble = Some(format!("{kind}s have not been read yet"));
         return Routed { state, backends: likely, ..Routed::default() };
     }
@@ -218,10 +236,13 @@ pub(super) fn routed(
         || Err(format!("{} does not exist", state.what)),
         |object| standard_service(dialect, object, &state.what, &route, &known),
     );
+    // Once there is a weight, what stands beside it counts: whatever became of the Services, it can be taken back.
+    let beside = plain.as_ref().and_then(|object| beside(object, &likely.rollout));
     let backends = Backends {
-        rollout: rollout.name_any(),
-        standard: standard.as_ref().cloned().unwrap_or_default(),
-        ours: rollout.pool_name(),
+        standard: beside
+            .or_else(|| standard.as_ref().ok().cloned())
+            .unwrap_or_else(|| likely.standard.clone()),
+        ..likely
     };
     state.unusable = standard.as_ref().err().cloned();
     state.serving = Some(0);
@@ -232,7 +253,9 @@ pub(super) fn routed(
         (state.written, state.least) = (written.map(|(most, _)| most), written.map_or(0, |(_, least)| least));
         effect(&mut state, (dialect.accepted)(object, route.controller), ready);
     }
-    if let Some(object) = &object {
+    if let Some(object) =
+        object.as_ref().filter(|object| object.annotations().get(ANNOTATION_ROUTE) == Some(&backends.rollout))
+    {
         state.edited_by = other_owner(object.managed_fields(), dialect.owned).map(manager);
         state.note = note(object.annotations());
     }
@@ -240,6 +263,14 @@ pub(super) fn routed(
     let service = of_standard.map(|standard| service(&backends.rollout, &namespace, standard));
     let obstacle = selects_ours(services, rendered).or_else(|| foreign(&backends, &namespace, stores));
     Routed { obstacle: obstacle.and_then(invalid), state, object, backends, service }
+}
+
+/// The Service that a weight of this rollout was written beside.
+fn beside(object: &Value, rollout: &str) -> Option<String> {
+    let annotation = |name: &str| object.pointer("/metadata/annotations")?.get(name)?.as_str();
+    annotation(ANNOTATION_STANDARD)
+        .filter(|_| annotation(ANNOTATION_ROUTE) == Some(rollout))
+        .map(str::to_owned)
 }
 
 /// Where our Deployment says that it is somebody else's annotation.

@@ -101,6 +101,7 @@ pub(super) fn condition<'a>(list: Option<&'a Value>, kind: &str) -> Option<Condi
     let text = |field: &str| found.get(field).and_then(Value::as_str).unwrap_or_default();
     Some(Condition {
         is: text("status") == "True",
+        open: text("status") == "Unknown",
         generation: found.get("observedGeneration").and_then(Value::as_i64).unwrap_or_default(),
         reason: text("reason"),
         message: text("message"),
@@ -110,6 +111,8 @@ pub(super) fn condition<'a>(list: Option<&'a Value>, kind: &str) -> Option<Condi
 /// One condition of an object.
 pub(super) struct Condition<'a> {
     pub(super) is: bool,
+    /// It is not known yet.
+    pub(super) open: bool,
     pub(super) generation: i64,
     pub(super) reason: &'a str,
     pub(super) message: &'a str,

@@ -10,7 +10,7 @@ use super::{
     dialect::Dialect,
     shares::{List, Names, Shares, read, step, step_owned},
 };
-use crate::api::{ANNOTATION_ROLLBACK, ANNOTATION_ROUTE, ANNOTATION_UNWEIGHTED};
+use crate::api::{ANNOTATION_ROLLBACK, ANNOTATION_ROUTE, ANNOTATION_STANDARD, ANNOTATION_UNWEIGHTED};
 
 /// Give our Service `percent` (0 to 100) of the standard one's traffic in every list that names it. `note`: why the weight is 0. Empty where the
 /// object is so already; 0 adds nothing to an object that has nothing of ours.
@@ -51,7 +51,12 @@ pub fn give_back(dialect: &Dialect, object: &Value, names: Names<'_>) -> Patch {
     annotate(
         &mut all,
         object,
-        &[(ANNOTATION_ROUTE, None), (ANNOTATION_ROLLBACK, None), (ANNOTATION_UNWEIGHTED, None)],
+        &[
+            (ANNOTATION_ROUTE, None),
+            (ANNOTATION_STANDARD, None),
+            (ANNOTATION_ROLLBACK, None),
+            (ANNOTATION_UNWEIGHTED, None),
+        ],
     );
     Patch(all)
 }
@@ -152,6 +157,7 @@ fn marks(names: Names<'_>, shares: &Shares, note: Option<&str>) -> Vec<(&'static
     let unweighted: Vec<String> = shares.lists.iter().enumerate().filter_map(without).collect();
     vec![
         (ANNOTATION_ROUTE, Some(names.rollout.to_owned())),
+        (ANNOTATION_STANDARD, Some(names.standard.to_owned()).filter(|name| !name.is_empty())),
         (ANNOTATION_ROLLBACK, note.map(str::to_owned)),
         (ANNOTATION_UNWEIGHTED, (!unweighted.is_empty()).then(|| unweighted.join(" "))),
     ]

@@ -49,7 +49,7 @@ fn word(report: &Value, parent: &str, generation: i64) -> Acceptance {
         let Some(condition) = condition(report.get("conditions"), kind) else {
             return Acceptance::Waiting(format!("{by} says nothing of {kind} for its parent {parent}"));
         };
-        if condition.generation < generation {
+        if condition.generation < generation || condition.open {
             return Acceptance::Waiting(format!(
                 "{by} has not looked at its latest version for its parent {parent}"
             ));

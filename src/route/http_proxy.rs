@@ -37,7 +37,7 @@ fn service(backend: &Value, namespace: &str) -> Option<String> {
 
 fn accepted(object: &Value, _: Option<&str>) -> Acceptance {
     match condition(object.pointer("/status/conditions"), "Valid") {
-        Some(valid) if valid.generation < generation(object) => {
+        Some(valid) if valid.generation < generation(object) || valid.open => {
             Acceptance::Waiting("Contour has not looked at its latest version".into())
         }
         Some(valid) if valid.is => Acceptance::Taken,

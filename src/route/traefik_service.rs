@@ -24,7 +24,7 @@ pub static DIALECT: Dialect = Dialect {
     rename: plain_rename,
     refuses: sticky,
     accepted: |_, _| Acceptance::Taken,
-    owned: "/f:spec/f:weighted",
+    owned: "/f:spec/f:weighted/f:services",
     jq: ".spec.weighted.services",
     reads_back: false,
     propagation_ms: 2000,

@@ -70,6 +70,7 @@ impl Weighted {
         let mut tries = 0;
         loop {
             tries += 1;
+            let seen = object.is_some();
             let now = match object.take() {
                 Some(object) => object,
                 None => match self.read().await? {
@@ -79,6 +80,13 @@ impl Weighted {
                 },
             };
             let patch = edit::set(self.dialect, &now, self.backends.names(), target.weight, note.as_deref());
+            if changes_nothing(&patch) {
+                // What was observed may be old: whether nothing is to be done, the object itself says.
+                if seen {
+                    continue;
+                }
+                return self.is_at_most(&now, target.weight);
+            }
             match self.write(patch, target.weight).await {
                 Err(RouteError::Api { source, .. }) if is_gone(&source) => return Ok(()),
                 Err(error) if tries < LOWER_TRIES => {
@@ -107,23 +115,40 @@ impl Weighted {
         }
     }
 
+    /// A weight that could not be lowered is not lowered.
+    fn is_at_most(&self, object: &Value, weight: i32) -> Result<(), RouteError> {
+        match shares::read(self.dialect, object, self.backends.names()).written() {
+            Some((most, least)) if most > weight => {
+                Err(self.not_applied(weight, &format!("{least} to {most} %")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn not_applied(&self, weight: i32, read: &str) -> RouteError {
+        RouteError::NotApplied {
+            wrote: format!("{weight} %"),
+            what: self.what.clone(),
+            read: read.to_owned(),
+        }
+    }
+
     async fn write(&self, patch: Patch, weight: i32) -> Result<(), RouteError> {
         let Some(written) = self.patch(patch, weight).await? else { return Ok(()) };
         let read = shares::read(self.dialect, &written, self.backends.names()).written();
         match read {
             Some((most, least)) if (most, least) == (weight, weight) => Ok(()),
             None if weight == 0 => Ok(()),
-            read => Err(RouteError::NotApplied {
-                wrote: format!("{weight} %"),
-                what: self.what.clone(),
-                read: read.map_or("nothing".into(), |(most, least)| format!("{least} to {most} %")),
-            }),
+            read => {
+                let read = read.map_or("nothing".into(), |(most, least)| format!("{least} to {most} %"));
+                Err(self.not_applied(weight, &read))
+            }
         }
     }
 
     /// The object as it is afterwards; `None` where nothing had to be changed.
     async fn patch(&self, patch: Patch, weight: i32) -> Result<Option<Value>, RouteError> {
-        if patch.0.iter().all(|operation| matches!(operation, PatchOperation::Test(_))) {
+        if changes_nothing(&patch) {
             return Ok(None);
         }
         let params = PatchParams { field_manager: Some(MANAGER_ROUTE.into()), ..PatchParams::default() };
@@ -162,6 +187,10 @@ impl Weighted {
 /// The object as JSON, the way the pure parts read it.
 pub fn plain(object: &DynamicObject) -> Value {
     serde_json::to_value(object).unwrap_or_default()
+}
+
+fn changes_nothing(patch: &Patch) -> bool {
+    patch.0.iter().all(|operation| matches!(operation, PatchOperation::Test(_)))
 }
 
 fn unchanged(object: &Value) -> PatchOperation {

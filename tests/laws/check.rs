@@ -138,7 +138,10 @@ fn law2(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     let Some(standard) = &seen.standard else {
         return demand(decision.target.weight == 0, "weight without a standard pool");
     };
-    demand(standard.replicas > 0 || decision.target.weight == 0, "our pool serves alone")?;
+    // By a route somebody else may scale it to 0 while the traffic is here: that is no reason to send it to nobody.
+    let stays =
+        seen.route.precision.is_percent() && decision.target.weight <= seen.route.written.unwrap_or(0);
+    demand(standard.replicas > 0 || decision.target.weight == 0 || stays, "our pool serves alone")?;
     let step = usize::try_from(decision.status.step).map_err(|_| "a negative step")?;
     let weight = world.spec.steps.get(step).ok_or("a step that does not exist")?.weight;
     let most = reach(seen.route.precision, weight).weight;
@@ -160,12 +163,16 @@ fn pods(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
             .min(live.replicas)
     };
     let live = seen.free_threaded.live.as_ref();
+    // A gateway that has said nothing for a minute holds up nothing.
+    let last = decision.status.attempt.as_ref().and_then(|attempt| attempt.weight_changes.last());
+    let long_ago = last.is_none_or(|change| after(change.at.0, Span::from_secs(60)) <= world.now);
+    let away = seen.route.serving == Some(0) || (seen.route.serving.is_none() && long_ago);
     if decision.target.movement == Movement::Rise {
         let needs = reach(seen.route.precision, decision.target.weight).pods;
         demand(live.is_some_and(|live| ready(live) >= needs), "a weight without pods for it")?;
     }
     if let (Some(pods), Some(live)) = (decision.replicas, live) {
-        let traffic = written > 0 || decision.target.weight > 0 || seen.route.serving != Some(0);
+        let traffic = written > 0 || decision.target.weight > 0 || !away;
         demand(pods > live.replicas || !traffic, "pods go before their traffic")?;
         demand(pods <= world.spec.free_threaded.max_replicas, "more pods than there may be")?;
     }
@@ -174,10 +181,7 @@ fn pods(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         !gives_back || (written == 0 && decision.target.weight == 0),
         "a route is given back with weight",
     )?;
-    demand(
-        !gives_back || seen.route.serving == Some(0),
-        "a route is given back before its weight is read back",
-    )?;
+    demand(!gives_back || away, "a route is given back before its weight is read back")?;
     demand(!gives_back || world.status.weight.wanted == 0, "a route is given back before that is said")
 }
 

@@ -325,6 +325,33 @@ fn an_object_without_annotations_is_without_them_afterwards() {
 }
 
 #[test]
+fn the_service_beside_which_it_was_written_stands_on_the_object() {
+    for dialect in dialects() {
+        let mut object = object(dialect);
+        weigh(dialect, &mut object, 100);
+        assert_eq!(
+            object["metadata"]["annotations"]["freethreading.dev/standard"],
+            json!("orders"),
+            "{}",
+            dialect.kind
+        );
+        // Whoever knows no better name than that gives all of it back.
+        let names = Names {
+            standard: object["metadata"]["annotations"]["freethreading.dev/standard"].as_str().unwrap(),
+            ..NAMES
+        };
+        let patch = set(dialect, &object.clone(), names, 0, None);
+        apply(&mut object, &patch);
+        assert_eq!(shares(dialect, &object), Some((0, 0)), "{}", dialect.kind);
+        assert!(
+            weights(dialect, &object, "orders").iter().flatten().all(|weight| *weight > 0),
+            "{}",
+            dialect.kind
+        );
+    }
+}
+
+#[test]
 fn a_status_counts_at_its_own_generation() {
     let proxy = |generation: i64, valid: &str| {
         json!({"metadata": {"generation": 3}, "status": {"conditions": [

@@ -39,7 +39,7 @@ fn open() -> FlagArgs {
 }
 
 impl Served {
-    fn rollout(&mut self, name: &str, traffic: Value) {
+    fn rollout(&mut self, name: &str, traffic: &Value) {
         let rollout = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"workloadRef": {"name": name},
             "freeThreaded": {"image": "x"}, "traffic": traffic, "steps": [{"weight": 10, "hold": "1m"}],
             "analysis": {"preset": "granian", "errorRate": {"max": "1%"}}}});
@@ -79,7 +79,7 @@ fn post(path: &str, body: &Value) -> Request<Body> {
 async fn a_key_gets_its_pool_and_a_change_is_seen_by_the_next_evaluation() {
     let mut served = served(&open());
     served
-        .rollout("orders", json!({"flag": {"values": {"standard": "celery", "freeThreaded": "celery-ft"}}}));
+        .rollout("orders", &json!({"flag": {"values": {"standard": "celery", "freeThreaded": "celery-ft"}}}));
     let key = json!({"targetingKey": "user-1", "anything": {"else": [1]}});
     let (status, answer) = served.evaluate("orders", key.clone()).await;
     assert_eq!(status, StatusCode::OK);
@@ -103,8 +103,8 @@ async fn a_key_gets_its_pool_and_a_change_is_seen_by_the_next_evaluation() {
 #[tokio::test]
 async fn errors_have_what_the_clients_need() {
     let mut served = served(&open());
-    served.rollout("orders", json!({"flag": {}}));
-    served.rollout("pods", json!({"podCount": {}}));
+    served.rollout("orders", &json!({"flag": {}}));
+    served.rollout("pods", &json!({"podCount": {}}));
     for flag in ["nothing", "pods"] {
         let (status, answer) = served.evaluate(flag, json!({"targetingKey": "a"})).await;
         assert_eq!(
@@ -128,9 +128,9 @@ async fn errors_have_what_the_clients_need() {
 #[tokio::test]
 async fn a_bulk_is_of_one_namespace_and_unchanged_is_304() {
     let mut served = served(&open());
-    served.rollout("orders", json!({"flag": {}}));
-    served.rollout("billing", json!({"flag": {}}));
-    served.rollout("pods", json!({"podCount": {}}));
+    served.rollout("orders", &json!({"flag": {}}));
+    served.rollout("billing", &json!({"flag": {}}));
+    served.rollout("pods", &json!({"podCount": {}}));
     served.weight("orders", 100);
     let body = json!({"context": {"targetingKey": "user-1"}});
     let (status, tag, answer) = served.ask(post("/flags", &body)).await;
@@ -163,7 +163,7 @@ async fn a_bulk_is_of_one_namespace_and_unchanged_is_304() {
 #[tokio::test]
 async fn the_document_for_flagd_is_tagged_too() {
     let mut served = served(&open());
-    served.rollout("orders", json!({"flag": {}}));
+    served.rollout("orders", &json!({"flag": {}}));
     served.weight("orders", 25);
     let get = || Request::get("/namespaces/shop/flagd.json");
     let (status, tag, document) = served.ask(get().body(Body::empty()).unwrap()).await;
@@ -180,8 +180,8 @@ async fn with_tokens_nobody_is_answered_without_the_right_one() {
     std::fs::write(folder.join("shop.orders"), "of-one").unwrap();
     std::fs::write(folder.join("empty"), "").unwrap();
     let mut served = served(&FlagArgs { tokens: Some(folder.clone()), ..open() });
-    served.rollout("orders", json!({"flag": {}}));
-    served.rollout("billing", json!({"flag": {}}));
+    served.rollout("orders", &json!({"flag": {}}));
+    served.rollout("billing", &json!({"flag": {}}));
     let with = |path: &str, token: Option<&str>| {
         let mut request = post(path, &json!({}));
         if let Some(token) = token {
@@ -212,7 +212,7 @@ async fn with_tokens_nobody_is_answered_without_the_right_one() {
 #[tokio::test]
 async fn too_many_are_told_when_to_come_back() {
     let mut served = served(&FlagArgs { limit: 2, ..open() });
-    served.rollout("orders", json!({"flag": {}}));
+    served.rollout("orders", &json!({"flag": {}}));
     let mut statuses = Vec::new();
     for _ in 0..4 {
         let answer = served.router.clone().oneshot(post("/flags/orders", &json!({}))).await.unwrap();

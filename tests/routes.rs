@@ -234,7 +234,7 @@ fn what_cannot_work_says_what_to_write_instead() {
     };
     let coarse = of(|o| {
         o["spec"]["rules"][2]["backendRefs"] =
-            json!([{"name": "beta", "port": 80, "weight": 1}, {"name": "orders", "port": 80, "weight": 3}])
+            json!([{"name": "beta", "port": 80, "weight": 1}, {"name": "orders", "port": 80, "weight": 3}]);
     });
     assert!(
         coarse.contains("HTTPRoute orders, rule 3")

@@ -1,4 +1,4 @@
-//! The answers of the OpenFeature Remote Evaluation Protocol. Pure.
+//! The answers of the `OpenFeature` Remote Evaluation Protocol. Pure.
 //!
 //! <https://github.com/open-feature/protocol/blob/main/service/openapi.yaml>. The official Python client wants `variant` and `reason` in every answer
 //! and `errorDetails` in every error.

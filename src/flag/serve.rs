@@ -261,7 +261,7 @@ fn parse(body: &[u8]) -> Result<Request, String> {
     serde_json::from_slice(body).map_err(|error| format!("the body is no evaluation request: {error}"))
 }
 
-/// The answer with its ETag, or 304 where the caller has it. `given`: it is given out now.
+/// The answer with its tag, or 304 where the caller has it. `given`: it is given out now.
 fn tagged(headers: &HeaderMap, answer: &Value, given: impl FnOnce()) -> Response {
     let mut tag = String::from("\"");
     // Writing to a String cannot fail.

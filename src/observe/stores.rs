@@ -128,9 +128,10 @@ pub fn start_watches(
     let (services, services_writer) = reflector::store::<Service>();
     let (autoscalers, autoscalers_writer) = reflector::store::<HorizontalPodAutoscaler>();
     let (jobs, jobs_writer) = reflector::store::<Job>();
-    let (routes, route_writers) = routes::start(routers);
+    let (of_routes, kinds) = routes::start(routers);
     let flags = routers.contains(&RouterKind::Flag).then(Evaluations::default);
-    let stores = Stores { rollouts, deployments, pods, services, autoscalers, jobs, routes, flags };
+    let stores =
+        Stores { rollouts, deployments, pods, services, autoscalers, jobs, routes: of_routes, flags };
     let mut all = vec![
         keep(scope.api(client.clone()), "", rollouts_writer, prune_rollout, rivals, &stores, pokes),
         keep(
@@ -147,7 +148,7 @@ pub fn start_watches(
         keep(scope.api(client.clone()), "", autoscalers_writer, prune_rest, of_namespace, &stores, pokes),
         keep(scope.api(client.clone()), LABEL_PREFLIGHT, jobs_writer, prune_job, of_job, &stores, pokes),
     ];
-    all.extend(route_writers.into_iter().map(|kind| routes::keep(client, scope, kind, &stores, pokes)));
+    all.extend(kinds.into_iter().map(|kind| routes::keep(client, scope, kind, &stores, pokes)));
     (stores, all)
 }
 

@@ -15,7 +15,7 @@ const TAKEN_OVER: &[&str] =
     &["sessionAffinity", "sessionAffinityConfig", "publishNotReadyAddresses", "trafficDistribution"];
 
 /// The Service of `rollout`'s pool, as the standard pool's: the same ports under the same names, and its labels, so that what finds the one by them
-/// (a ServiceMonitor) finds the other. It selects our pods and no others.
+/// (a `ServiceMonitor`) finds the other. It selects our pods and no others.
 pub fn service(rollout: &str, namespace: &str, standard: &Service) -> Value {
     let of_standard = serde_json::to_value(&standard.spec).unwrap_or_default();
     let mut spec: Map<String, Value> = Map::new();

@@ -144,12 +144,12 @@ pub struct Shares {
 
 /// Read `object`.
 pub fn read(dialect: &Dialect, object: &Value, names: Names<'_>) -> Shares {
-    let found = lists(dialect, object).into_iter().filter_map(|(rule, at, list)| {
+    let found = lists(dialect, object).into_iter().map(|(rule, at, list)| {
         let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
         let service = |backend: &Value| (dialect.service)(backend, namespace);
         let of = |name: &str| -> Vec<usize> {
-            let named = |(_, backend): &(usize, &Value)| service(backend).as_deref() == Some(name);
-            list.iter().enumerate().filter(named).map(|(index, _)| index).collect()
+            let is = |(_, backend): &(usize, &Value)| service(backend).as_deref() == Some(name);
+            list.iter().enumerate().filter(is).map(|(index, _)| index).collect()
         };
         let (standard, ours) = (of(names.standard).first().copied(), of(names.ours));
         let written =
@@ -162,7 +162,7 @@ pub fn read(dialect: &Dialect, object: &Value, names: Names<'_>) -> Shares {
                 .is_some_and(|backend| service(backend).is_some() || backend.get("mirror").is_none())
                 && written(index) != Some(0)
         };
-        Some(List {
+        List {
             rule,
             at,
             standard,
@@ -171,7 +171,7 @@ pub fn read(dialect: &Dialect, object: &Value, names: Names<'_>) -> Shares {
             our_weight: ours.iter().map(|index| weight(*index)).sum(),
             alone: others.filter(|index| share(*index)).count() == 0,
             ours,
-        })
+        }
     });
     let annotation = |name: &str| {
         object.pointer("/metadata/annotations").and_then(|all| all.get(name)).and_then(Value::as_str)
@@ -258,8 +258,7 @@ impl List {
             (true, None) if !self.ours.is_empty() && sum > 0 && sum % 100 == 0 => sum,
             // Nothing and nothing is no share at all.
             (true, None) if sum <= MOST_ALONE => sum.max(1) * 100,
-            (true, None) => sum,
-            (false, _) => sum,
+            _ => sum,
         }
     }
 

@@ -8,7 +8,7 @@ use kube::{
     api::PatchParams,
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Dialect, LOWER_TRIES, Names, RouteError, WRITE_TIMEOUT, edit, shares};
 use crate::{api::MANAGER_ROUTE, decide::Target};
@@ -194,7 +194,7 @@ fn changes_nothing(patch: &Patch) -> bool {
 }
 
 fn unchanged(object: &Value) -> PatchOperation {
-    let version = object.pointer("/metadata/resourceVersion").cloned().unwrap_or_else(|| json!(null));
+    let version = object.pointer("/metadata/resourceVersion").cloned().unwrap_or(Value::Null);
     PatchOperation::Test(TestOperation {
         path: PointerBuf::from_tokens(["metadata", "resourceVersion"]),
         value: version,

@@ -79,13 +79,13 @@ pub(crate) fn free(address: SocketAddr) -> Result<SocketAddr> {
 async fn serve_lines(address: SocketAddr) -> Result<()> {
     let (mut served, address) = (Served::new()?, free(address)?);
     let flags = served.flags.clone();
-    let server = tokio::spawn(freethread_rollout::flag::serve(address, flags));
+    let task = tokio::spawn(freethread_rollout::flag::serve(address, flags));
     println!("http://{address}/namespaces/shop");
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         served.weight(line.trim().parse()?)?;
         println!("{}", line.trim());
     }
-    server.abort();
+    task.abort();
     Ok(())
 }

@@ -49,24 +49,21 @@ impl Ground {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let new: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
         namespaces.create(&PostParams::default(), &new).await?;
-        let (kind, name, manifest) = match Dialect::of(router) {
-            Some(dialect) => {
-                let text = std::fs::read_to_string(format!("tests/routes/{router}.yaml"))?;
-                // The objects of the tests are of a namespace called shop.
-                let text = text.replace("orders.shop.svc", &format!("orders.{namespace}.svc"));
-                (resource(dialect), NAME.to_owned(), serde_yaml::from_str(&text)?)
-            }
-            None => {
-                let labels = json!({"app": "nothing"});
-                let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "registry.example/none"}]}});
-                let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "orders-ft"},
+        let (kind, name, manifest) = if let Some(dialect) = Dialect::of(router) {
+            let text = std::fs::read_to_string(format!("tests/routes/{router}.yaml"))?;
+            // The objects of the tests are of a namespace called shop.
+            let text = text.replace("orders.shop.svc", &format!("orders.{namespace}.svc"));
+            (resource(dialect), NAME.to_owned(), serde_yaml::from_str(&text)?)
+        } else {
+            let labels = json!({"app": "nothing"});
+            let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "registry.example/none"}]}});
+            let manifest = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "orders-ft"},
                     "spec": {"replicas": 0, "paused": true, "selector": {"matchLabels": labels}, "template": template}});
-                (
-                    ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment")),
-                    "orders-ft".to_owned(),
-                    manifest,
-                )
-            }
+            (
+                ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment")),
+                "orders-ft".to_owned(),
+                manifest,
+            )
         };
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &kind);
         let object: DynamicObject =
@@ -86,7 +83,7 @@ impl Ground {
         Dialect::of(self.router)
     }
 
-    fn backends(&self) -> Backends {
+    fn backends() -> Backends {
         Backends { rollout: NAME.into(), standard: NAME.into(), ours: "orders-ft".into() }
     }
 
@@ -117,7 +114,7 @@ impl Ground {
                 let pods = object["spec"]["replicas"].as_i64().and_then(|pods| i32::try_from(pods).ok());
                 (pods, pods.unwrap_or(0))
             }
-            Some(dialect) => match read(dialect, &object, self.backends().names()).written() {
+            Some(dialect) => match read(dialect, &object, Self::backends().names()).written() {
                 Some((most, least)) => (Some(most), least),
                 None => (None, 0),
             },
@@ -146,7 +143,7 @@ impl Ground {
                     self.client.clone(),
                     dialect,
                     at,
-                    self.backends(),
+                    Self::backends(),
                     seen,
                 )))
             }

@@ -188,9 +188,9 @@ async fn never_nothing(ground: &Ground) -> Result<()> {
     let Some(dialect) = ground.dialect() else { return Ok(()) };
     for weight in [100, 0] {
         if weight > 0 {
-            ground.raise(weight).await?
+            ground.raise(weight).await?;
         } else {
-            ground.lower(weight).await?
+            ground.lower(weight).await?;
         }
         let object = ground.object().await?;
         let rules = match rules(ground) {

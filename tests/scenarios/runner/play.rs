@@ -322,7 +322,9 @@ impl<'a> Play<'a> {
             let left = from.map(|from| from.duration_since(Timestamp::now()).as_millis()).unwrap_or_default();
             if left <= 0 { Ok(String::new()) } else { Err(format!("the weight counts in {left} ms")) }
         };
-        while let Err(why) = served(&self.stage.world.now()) {
+        loop {
+            let now = served(&self.stage.world.now());
+            let Err(why) = now else { break };
             if Instant::now() > deadline {
                 return Err(why.into());
             }

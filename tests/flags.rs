@@ -1,6 +1,8 @@
 //! The flag server, asked over HTTP as its clients do, with the caches that every replica keeps.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+use std::time::{Duration, Instant};
+
 use axum::{
     Router,
     body::Body,
@@ -8,7 +10,7 @@ use axum::{
 };
 use freethread_rollout::{
     api::FreeThreadRollout,
-    flag::{Evaluations, FlagArgs, Flags, Tally, router},
+    flag::{Evaluations, FlagArgs, Flags, Pulse, Tally, router},
 };
 use http_body_util::BodyExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -22,6 +24,7 @@ use tower::ServiceExt as _;
 struct Served {
     router: Router,
     evaluations: Evaluations,
+    pulse: Pulse,
     rollouts: Writer<FreeThreadRollout>,
     deployments: Writer<Deployment>,
 }
@@ -29,9 +32,15 @@ struct Served {
 fn served(args: &FlagArgs) -> Served {
     let ((rollouts, rollouts_writer), (deployments, deployments_writer)) =
         (reflector::store(), reflector::store());
-    let evaluations = Evaluations::default();
-    let flags = Flags::new(rollouts, deployments, evaluations.clone(), args);
-    Served { router: router(flags), evaluations, rollouts: rollouts_writer, deployments: deployments_writer }
+    let (evaluations, pulse) = (Evaluations::default(), Pulse::default());
+    let flags = Flags::new(rollouts, deployments, evaluations.clone(), pulse.clone(), args);
+    Served {
+        router: router(flags),
+        evaluations,
+        pulse,
+        rollouts: rollouts_writer,
+        deployments: deployments_writer,
+    }
 }
 
 fn open() -> FlagArgs {
@@ -223,4 +232,19 @@ async fn too_many_are_told_when_to_come_back() {
     }
     // A second may end in between.
     assert!(statuses.starts_with(&[200]) && statuses.contains(&429), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn who_is_cut_off_says_nothing() {
+    let mut served = served(&open());
+    served.rollout("orders", &json!({"flag": {}}));
+    served.weight("orders", 100);
+    assert_eq!(served.evaluate("orders", json!({"targetingKey": "a"})).await.0, StatusCode::OK);
+    let Some(before) = Instant::now().checked_sub(Duration::from_secs(11)) else { return };
+    served.pulse.heard(before);
+    let (status, answer) = served.evaluate("orders", json!({"targetingKey": "a"})).await;
+    assert_eq!((status, &answer["errorCode"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("GENERAL")));
+    assert_eq!(served.ask(post("/flags", &json!({}))).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    served.pulse.heard(Instant::now());
+    assert_eq!(served.evaluate("orders", json!({"targetingKey": "a"})).await.0, StatusCode::OK);
 }

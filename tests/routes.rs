@@ -200,6 +200,35 @@ fn what_the_team_edits_meanwhile_stays() {
 }
 
 #[test]
+fn what_it_had_alone_comes_back_whatever_became_of_the_weights_and_the_order() {
+    for dialect in dialects().filter(|dialect| !dialect.rules.is_empty()) {
+        let before = object(dialect);
+        let mut object = before.clone();
+        weigh(dialect, &mut object, 25);
+        let mut wanted = before.clone();
+        let rules = format!("/{}", dialect.rules.join("/"));
+        for object in [&mut object, &mut wanted] {
+            // Another rule comes first, just like one that there is.
+            let all = object.pointer_mut(&rules).unwrap().as_array_mut().unwrap();
+            all.insert(0, all[0].clone());
+        }
+        // And somebody wrote weights of their own in the rule that the standard Service has for itself.
+        let last = before.pointer(&rules).unwrap().as_array().unwrap().len();
+        let backends = object
+            .pointer_mut(&format!("{rules}/{last}/{}", dialect.backends.join("/")))
+            .unwrap()
+            .as_array_mut()
+            .unwrap();
+        for backend in backends.iter_mut().filter(|backend| backend.get("mirror").is_none()) {
+            backend["weight"] = json!(if dialect.sum.is_some() { 50 } else { 61 });
+        }
+        weigh(dialect, &mut object, 0);
+        take_out(dialect, &mut object);
+        assert_eq!(object, wanted, "{}", dialect.kind);
+    }
+}
+
+#[test]
 fn a_patch_on_an_object_that_changed_is_refused_as_a_whole() {
     for dialect in dialects() {
         let mut object = object(dialect);

@@ -30,9 +30,9 @@ pub const ANNOTATION_FLAG_WEIGHT: &str = "freethreading.dev/flag-weight";
 pub const ANNOTATION_ROUTE: &str = "freethreading.dev/rollout";
 /// Annotation on such a route: the standard pool's Service, beside which the weights were written.
 pub const ANNOTATION_STANDARD: &str = "freethreading.dev/standard";
-/// Annotation on such a route: which of the lists with the standard Service gave it no weight, by number from 0. What was not there is not there
-/// afterwards.
-pub const ANNOTATION_UNWEIGHTED: &str = "freethreading.dev/unweighted";
+/// Annotation on such a route: the weight that the standard Service had where it was alone in a rule, as `KEY=WEIGHT`, `-` for none, by a hash of the
+/// rule without its backends. What was not there is not there afterwards.
+pub const ANNOTATION_BEFORE: &str = "freethreading.dev/before";
 /// Annotation on the rollout through which people give commands: `VERB@TIME`, for example
 /// `promote@2026-11-23T19:00:00Z`. An annotation, so that neither Argo CD nor Flux reverts it: they leave alone
 /// what is not in Git. `status.command` acknowledges it.

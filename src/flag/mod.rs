@@ -7,11 +7,13 @@ mod answer;
 mod bucket;
 mod count;
 mod limit;
+mod pulse;
 mod serve;
 
 pub use answer::{Evaluation, Failure, Flag, Pool, Request, document};
 pub use bucket::is_ours;
 pub use count::{Evaluations, Tally};
 pub use limit::Limit;
+pub use pulse::Pulse;
 pub(crate) use serve::weight;
 pub use serve::{FlagArgs, FlagError, Flags, router, serve};

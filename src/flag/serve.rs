@@ -26,7 +26,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Evaluations, Failure, Flag, Limit, Request, document};
+use super::{Evaluations, Failure, Flag, Limit, Pulse, Request, document};
 use crate::api::{ANNOTATION_FLAG_WEIGHT, FreeThreadRollout, hash, pool_name};
 
 /// Largest body that is read.
@@ -79,6 +79,7 @@ pub struct Flags {
     evaluations: Evaluations,
     limit: Arc<Limit>,
     tokens: Option<PathBuf>,
+    pulse: Pulse,
 }
 
 impl Flags {
@@ -87,6 +88,7 @@ impl Flags {
         rollouts: Store<FreeThreadRollout>,
         deployments: Store<Deployment>,
         evaluations: Evaluations,
+        pulse: Pulse,
         args: &FlagArgs,
     ) -> Self {
         Self {
@@ -95,6 +97,7 @@ impl Flags {
             evaluations,
             limit: Arc::new(Limit::new(args.limit)),
             tokens: args.tokens.clone(),
+            pulse,
         }
     }
 
@@ -185,6 +188,9 @@ async fn one(
     if !flags.admits(&headers, &namespace, Some(&rollout)) {
         return unauthorized();
     }
+    if flags.pulse.is_lost(Instant::now()) {
+        return cut_off();
+    }
     let Some(flag) = flags.flag(&namespace, &rollout) else {
         let details = format!("no FreeThreadRollout {rollout} with traffic.flag in namespace {namespace}");
         return failed(StatusCode::NOT_FOUND, Some(rollout), "FLAG_NOT_FOUND", details);
@@ -217,6 +223,9 @@ async fn bulk(
     if !flags.admits(&headers, &namespace, None) {
         return unauthorized();
     }
+    if flags.pulse.is_lost(Instant::now()) {
+        return cut_off();
+    }
     let all = flags.all(&namespace);
     let cost = u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
     if !all.is_empty() && !flags.limit.allows(&namespace, cost, Instant::now()) {
@@ -244,6 +253,9 @@ async fn bulk(
 async fn flagd(State(flags): State<Flags>, Path(namespace): Path<String>, headers: HeaderMap) -> Response {
     if !flags.admits(&headers, &namespace, None) {
         return unauthorized();
+    }
+    if flags.pulse.is_lost(Instant::now()) {
+        return cut_off();
     }
     let all = flags.all(&namespace);
     let cost = u32::try_from(all.len()).unwrap_or(u32::MAX);
@@ -292,6 +304,13 @@ fn unauthorized() -> Response {
         "GENERAL",
         "send the token of this namespace or rollout as Authorization: Bearer".to_owned(),
     )
+}
+
+/// The caller takes its default.
+fn cut_off() -> Response {
+    let details =
+        "this replica has not heard from the API server lately, and its weights may be old".to_owned();
+    failed(StatusCode::SERVICE_UNAVAILABLE, None, "GENERAL", details)
 }
 
 fn too_many() -> Response {

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     act::Written,
     api::FreeThreadRollout,
-    flag::{self, FlagArgs, FlagError, Flags},
+    flag::{self, FlagArgs, FlagError, Flags, Pulse},
     observe::{
         Pokes,
         profiles::{ConfigError, OperatorConfig},
@@ -140,13 +140,18 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     };
     // Every replica answers, whoever leads; once it knows what to answer.
     let evaluations = stores.flags.clone().unwrap_or_default();
-    let flags = Flags::new(stores.rollouts.clone(), stores.deployments.clone(), evaluations, &args.flags);
+    let pulse = Pulse::default();
+    let (rollouts, deployments) = (stores.rollouts.clone(), stores.deployments.clone());
+    let flags = Flags::new(rollouts, deployments, evaluations, pulse.clone(), &args.flags);
     let flags = async {
         match args.flags.address {
             None => future::pending().await,
             Some(address) => {
                 stores.ready().await;
-                flag::serve(address, flags).await
+                tokio::select! {
+                    served = flag::serve(address, flags) => served,
+                    () = pulse.keep(&client) => Ok(()),
+                }
             }
         }
     };

@@ -10,7 +10,7 @@ use super::{
     dialect::Dialect,
     shares::{List, Names, Shares, read, step, step_owned},
 };
-use crate::api::{ANNOTATION_ROLLBACK, ANNOTATION_ROUTE, ANNOTATION_STANDARD, ANNOTATION_UNWEIGHTED};
+use crate::api::{ANNOTATION_BEFORE, ANNOTATION_ROLLBACK, ANNOTATION_ROUTE, ANNOTATION_STANDARD};
 
 /// Give our Service `percent` (0 to 100) of the standard one's traffic in every list that names it. `note`: why the weight is 0. Empty where the
 /// object is so already; 0 adds nothing to an object that has nothing of ours.
@@ -23,7 +23,7 @@ pub fn set(dialect: &Dialect, object: &Value, names: Names<'_>, percent: i32, no
     for list in &shares.lists {
         share(&mut all, dialect, object, names, list, percent);
     }
-    annotate(&mut all, object, &marks(names, &shares, note));
+    annotate(&mut all, object, &marks(dialect, names, &shares, note));
     Patch(all)
 }
 
@@ -31,16 +31,17 @@ pub fn set(dialect: &Dialect, object: &Value, names: Names<'_>, percent: i32, no
 pub fn give_back(dialect: &Dialect, object: &Value, names: Names<'_>) -> Patch {
     let shares = read(dialect, object, names);
     let mut all = Vec::new();
-    for (index, list) in shares.lists.iter().enumerate().filter(|(_, list)| !list.ours.is_empty()) {
+    for list in shares.lists.iter().filter(|list| !list.ours.is_empty()) {
         let at = |tail: &[String]| pointer(&list.at, tail);
         test_entries(&mut all, dialect, object, list);
         if let Some(standard) = list.standard {
             let path = at(&[standard.to_string(), "weight".into()]);
-            let before = list.before(dialect);
-            if shares.unweighted.contains(&index) && list.written.is_some() {
-                all.push(PatchOperation::Remove(RemoveOperation { path }));
-            } else if !shares.unweighted.contains(&index) && list.written != Some(before) {
-                all.push(PatchOperation::Add(AddOperation { path, value: json!(before) }));
+            match (shares.before(dialect, list), list.written) {
+                (None, Some(_)) => all.push(PatchOperation::Remove(RemoveOperation { path })),
+                (Some(before), written) if written != Some(before) => {
+                    all.push(PatchOperation::Add(AddOperation { path, value: json!(before) }));
+                }
+                _ => {}
             }
         }
         // From the last one on: the indexes of the others stay.
@@ -55,7 +56,7 @@ pub fn give_back(dialect: &Dialect, object: &Value, names: Names<'_>) -> Patch {
             (ANNOTATION_ROUTE, None),
             (ANNOTATION_STANDARD, None),
             (ANNOTATION_ROLLBACK, None),
-            (ANNOTATION_UNWEIGHTED, None),
+            (ANNOTATION_BEFORE, None),
         ],
     );
     Patch(all)
@@ -148,18 +149,23 @@ fn set_weight(backend: &mut Value, weight: i64) {
 }
 
 /// The annotations that go with a weight.
-fn marks(names: Names<'_>, shares: &Shares, note: Option<&str>) -> Vec<(&'static str, Option<String>)> {
-    let without = |(index, list): (usize, &List)| {
-        let before =
-            if list.ours.is_empty() { list.written.is_none() } else { shares.unweighted.contains(&index) };
-        before.then(|| index.to_string())
-    };
-    let unweighted: Vec<String> = shares.lists.iter().enumerate().filter_map(without).collect();
+fn marks(
+    dialect: &Dialect,
+    names: Names<'_>,
+    shares: &Shares,
+    note: Option<&str>,
+) -> Vec<(&'static str, Option<String>)> {
+    let alone = shares.lists.iter().filter(|list| list.alone && list.standard.is_some());
+    let before = alone.map(|list| {
+        let before = if list.ours.is_empty() { list.written } else { shares.before(dialect, list) };
+        format!("{}={}", list.key, before.map_or("-".into(), |weight| weight.to_string()))
+    });
+    let before: Vec<String> = before.collect();
     vec![
         (ANNOTATION_ROUTE, Some(names.rollout.to_owned())),
         (ANNOTATION_STANDARD, Some(names.standard.to_owned()).filter(|name| !name.is_empty())),
         (ANNOTATION_ROLLBACK, note.map(str::to_owned)),
-        (ANNOTATION_UNWEIGHTED, (!unweighted.is_empty()).then(|| unweighted.join(" "))),
+        (ANNOTATION_BEFORE, (!before.is_empty()).then(|| before.join(" "))),
     ]
 }
 

@@ -1,13 +1,15 @@
 //! What a weighted object says of our two Services, read out of it as it is. Pure.
 //!
-//! Nothing is remembered of how the object was before: it can be told from how it is. In a list that the standard Service shared with nobody
-//! both weights together are a hundred times what it had (any whole number of percent is then exact); in one that it shares with others they
-//! are just what it had, so that the others keep their shares.
+//! In a list that the standard Service shared with nobody both weights together are a hundred times what it had: any whole number of percent is then
+//! exact. In one that it shares with others they are just what it had, so that the others keep their shares. Where it was alone, what it had stands on
+//! the object too: there nobody's share depends on it, and it may have been changed, or not have been there.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::dialect::Dialect;
-use crate::api::{ANNOTATION_ROUTE, ANNOTATION_UNWEIGHTED};
+use crate::api::{ANNOTATION_BEFORE, ANNOTATION_ROUTE, hash};
 
 /// Largest weight of a backend alone in its list: a hundred times that is the most that the Gateway API takes.
 const MOST_ALONE: i64 = 10_000;
@@ -30,6 +32,8 @@ pub struct Names<'a> {
 pub(super) struct List {
     /// Which rule it is of, from 0.
     pub(super) rule: usize,
+    /// The rule by what it matches and does, without its backends: its number changes when others come and go.
+    pub(super) key: String,
     /// Where it is, as tokens of a JSON pointer.
     pub(super) at: Vec<String>,
     /// Index of the standard Service's backend; `None` where only ours is left in the list.
@@ -136,8 +140,8 @@ pub enum Unusable {
 pub struct Shares {
     /// The lists in which the standard Service has a share, or had one.
     pub(super) lists: Vec<List>,
-    /// Lists that had no weight for the standard Service, by number.
-    pub(super) unweighted: Vec<usize>,
+    /// What the standard Service had where it was alone, by the rule's key; `None` for no weight.
+    pub(super) before: BTreeMap<String, Option<i64>>,
     /// Something of ours is in it.
     pub(super) marked: bool,
 }
@@ -164,6 +168,7 @@ pub fn read(dialect: &Dialect, object: &Value, names: Names<'_>) -> Shares {
         };
         List {
             rule,
+            key: key(dialect, object, rule),
             at,
             standard,
             written: standard.and_then(written),
@@ -177,13 +182,25 @@ pub fn read(dialect: &Dialect, object: &Value, names: Names<'_>) -> Shares {
         object.pointer("/metadata/annotations").and_then(|all| all.get(name)).and_then(Value::as_str)
     };
     let lists: Vec<List> = found.filter(|list| list.weight > 0 || !list.ours.is_empty()).collect();
-    let unweighted = annotation(ANNOTATION_UNWEIGHTED).unwrap_or_default();
+    let before = annotation(ANNOTATION_BEFORE).unwrap_or_default().split(' ').filter_map(|entry| {
+        let (key, weight) = entry.split_once('=')?;
+        Some((key.to_owned(), if weight == "-" { None } else { Some(weight.parse().ok()?) }))
+    });
+    let before = before.collect();
     Shares {
         marked: annotation(ANNOTATION_ROUTE) == Some(names.rollout)
             || lists.iter().any(|list| !list.ours.is_empty()),
-        unweighted: unweighted.split(' ').filter_map(|index| index.parse().ok()).collect(),
+        before,
         lists,
     }
+}
+
+fn key(dialect: &Dialect, object: &Value, rule: usize) -> String {
+    let mut of = step(object, dialect.rules).and_then(|rules| rules.get(rule)).cloned().unwrap_or_default();
+    if let (Some(fields), Some(backends)) = (of.as_object_mut(), dialect.backends.first()) {
+        fields.remove(*backends);
+    }
+    hash(&of).chars().take(8).collect()
 }
 
 /// Every list of backends, with the number of its rule and where it is.
@@ -236,6 +253,16 @@ impl Shares {
     }
 }
 
+impl Shares {
+    /// What the standard Service of `list` had without us; `None` for no weight.
+    pub(super) fn before(&self, dialect: &Dialect, list: &List) -> Option<i64> {
+        match self.before.get(&list.key).filter(|_| list.alone) {
+            Some(before) => *before,
+            None => Some(list.derived(dialect)),
+        }
+    }
+}
+
 impl List {
     /// Our share, to the nearest percent, and never 0 where there is one.
     fn percent(&self) -> i32 {
@@ -262,8 +289,8 @@ impl List {
         }
     }
 
-    /// What the standard Service had without us.
-    pub(super) fn before(&self, dialect: &Dialect) -> i64 {
+    /// What the standard Service had without us, as far as its weights tell.
+    fn derived(&self, dialect: &Dialect) -> i64 {
         let sum = self.weight + self.our_weight;
         match (self.alone, dialect.sum) {
             (true, Some(sum)) => sum,

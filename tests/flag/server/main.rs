@@ -4,10 +4,14 @@
 
 mod bench;
 
-use std::{error::Error, net::SocketAddr};
+use std::{
+    error::Error,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, Parser};
-use freethread_rollout::flag::{Evaluations, FlagArgs, Flags};
+use freethread_rollout::flag::{Evaluations, FlagArgs, Flags, Pulse};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::{
     reflector::{self, store::Writer},
@@ -58,7 +62,10 @@ impl Served {
             "analysis": {"preset": "granian", "errorRate": {"max": "1%"}}}});
         rollouts_writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(rollout)?));
         let args = FlagArgs { address: None, limit: u32::MAX, tokens: None };
-        let flags = Flags::new(rollouts, deployments, Evaluations::default(), &args);
+        // There is no API server to hear from.
+        let pulse = Pulse::default();
+        pulse.heard(Instant::now() + Duration::from_hours(24));
+        let flags = Flags::new(rollouts, deployments, Evaluations::default(), pulse, &args);
         Ok(Self { flags, deployments: writer })
     }
 

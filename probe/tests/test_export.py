@@ -145,6 +145,38 @@ class Port(Served):
         busy = self.obey(process, "import time; begin = time.process_time(); time.sleep(0.5); print(time.process_time() - begin)")
         self.assertLess(float(busy), 0.25)
 
+    DAEMON = """
+import os, socket, threading
+from freethread_probe import server
+late, serve = threading.Event(), server._serve
+def serve_late(*arguments):
+    late.wait()
+    serve(*arguments)
+server._serve = serve_late
+server.start(%d)
+os.closerange(3, 64)
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(9)]
+places = [s.getsockname() for s in sockets]
+"""
+
+    def test_all_descriptors_closed_before_the_thread_looks(self):
+        """It begins when the numbers are somebody else's already, as on a busy machine: it reads none of them and closes none."""
+        code = self.DAEMON % free_port() + (
+            "clients = [socket.create_connection(place) for place in places]\n"
+            "late.set(); server._thread.join(20); print(server._thread.is_alive(), sum(s.accept() is not None for s in sockets))"
+        )
+        out, err = self.run_program(code)
+        self.assertEqual(out, "False 9\n", err)
+
+    def test_all_descriptors_closed_and_then_a_fork(self):
+        """Neither the parent's sockets nor the child's are touched by what the probe does around a fork."""
+        code = self.DAEMON % free_port() + (
+            "if not (child := os.fork()): os._exit(sum(s.getsockname() == place for s, place in zip(sockets, places)))\n"
+            "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), [s.getsockname() for s in sockets] == places)"
+        )
+        out, err = self.run_program(code)
+        self.assertEqual(out, "9 True\n", err)
+
     def test_a_client_that_says_nothing(self):
         port = free_port()
         self.start(OBEY, port=port)

@@ -11,6 +11,16 @@ from test_inspect import Base, extensions, finish, on_free_threading, start
 
 PYTHON = sys.executable
 
+# Says nothing the first time, as one that crashes while it prints.
+CUT = """import faulthandler, os
+def die():
+    os.abort()
+if not os.path.exists("once"):
+    open("once", "w").close()
+    faulthandler.disable()
+die()
+"""
+
 
 class Stress(Base):
     def stress(self, *commands, **options):
@@ -46,6 +56,12 @@ class Stress(Base):
             first = self.one(command("it", *argv, runs=1))["first"]
             self.assertEqual((first["status"], first["signal"]), ("crash", "SIGABRT"))
             self.assertIn("app.py:3 in die", first["stack"][0])
+
+    def test_a_crash_with_a_stack_says_more_than_one_whose_printing_was_cut_off(self):
+        self.write("cut.py", CUT)
+        first = self.one(command("it", PYTHON, "cut.py"))["first"]
+        self.assertEqual((first["run"], first["status"], first["signal"]), (2, "crash", "SIGABRT"))
+        self.assertIn("in die", first["stack"][0])
 
     def test_a_hang_shows_where(self):
         self.write("app.py", DEAD)

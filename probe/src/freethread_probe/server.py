@@ -26,6 +26,7 @@ _listener: socket.socket | None = None
 _inbox: socket.socket | None = None
 _thread: threading.Thread | None = None
 _wake = (-1, -1)
+_made: dict[int, object] = {}  # what each of our descriptors was when we made it
 _others: dict[int, list[str]] = {}  # processes that told us who turned their GIL on
 
 
@@ -38,6 +39,7 @@ def start(port: int) -> None:
         both = socket.has_dualstack_ipv6()
         _listener = socket.create_server(("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both)
         _listener.setblocking(False)
+        _made[_listener.fileno()] = _identity(_listener.fileno())
     except OSError as error:
         # As a rule the parent has it, which is as it should be; else somebody must know why nothing answers.
         if not _parent_answers():
@@ -48,6 +50,7 @@ def start(port: int) -> None:
         _inbox = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         _inbox.bind(_address())
         _inbox.setblocking(False)
+        _made[_inbox.fileno()] = _identity(_inbox.fileno())
     os.register_at_fork(before=_pause, after_in_parent=_go_on, after_in_child=_forked)
     _go_on()
     if _thread is None:
@@ -124,14 +127,12 @@ def _answer(listener: socket.socket) -> None:
 
 def _serve(listener: socket.socket, inbox: socket.socket | None, wake: int) -> None:
     """Wait, without waking up in between, for a scrape, for a word of another process, or for being told to end."""
-    sources = {source: _identity(source) for source in (listener.fileno(), wake, *([inbox.fileno()] if inbox else []))}
     waiting = select.poll()
-    for source in sources:
+    for source in (listener.fileno(), wake, *([inbox.fileno()] if inbox else [])):
         waiting.register(source, select.POLLIN)
     while True:
         for ready, _ in waiting.poll():
-            # A program that becomes a daemon closes all there is. What has our number then is its own, and not ours to read.
-            if _identity(ready) != sources[ready]:
+            if not _is_ours(ready):
                 errors.say("the port was closed by the application")
                 return
             if ready == wake:
@@ -152,12 +153,23 @@ def _identity(descriptor: int) -> object:
     return status.st_dev, status.st_ino
 
 
+def _is_ours(descriptor: int) -> bool:
+    """A program that becomes a daemon closes all there is. What has our number then is its own: not ours to read, nor to close.
+
+    Compared with what it was when we made it: a thread that looks when it starts may come too late, on a busy machine."""
+    return _made.get(descriptor) is not None and _identity(descriptor) == _made[descriptor]
+
+
 def _go_on() -> None:
     global _thread, _wake
     if _listener is None or _thread is not None:
         return
+    if not _is_ours(_listener.fileno()):
+        _close()
+        return
     with errors.counted():
         _wake = os.pipe()
+        _made.update((end, _identity(end)) for end in _wake)
         thread = threading.Thread(target=_serve, args=(_listener, _inbox, _wake[0]), name="freethread-probe", daemon=True)
         try:
             thread.start()
@@ -173,7 +185,8 @@ def _pause() -> None:
     global _thread
     if _thread is not None:
         with errors.counted():
-            os.close(_wake[1])
+            if _is_ours(_wake[1]):
+                os.close(_wake[1])
             _thread.join(0.5)
         _thread = None
 
@@ -191,4 +204,4 @@ def _close() -> None:
     for one in sockets:
         with errors.counted():
             if one is not None:
-                one.close()
+                one.close() if _is_ours(one.fileno()) else one.detach()

@@ -31,7 +31,7 @@ struct Command {
     gil_enabled_by: Vec<String>,
 }
 
-/// How the first run that failed did so.
+/// How the first run that failed did so; of crashes the first that got as far as to print its stack.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Failure {

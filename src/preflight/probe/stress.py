@@ -113,6 +113,11 @@ def failure(outcome: Outcome, command: Json, first: str) -> Json:
     return {**result, "detail": detail, "stack": stacks(outcome.stderr) or stacks(outcome.stdout)}
 
 
+def says_more(found: Json, first: Json) -> bool:
+    """The same end, now with its stack: where two threads crash at once, the second ends the process while the first prints."""
+    return bool(found["status"] == first["status"] and found["stack"] and not first["stack"])
+
+
 def stress(options: Json, budget: Budget, command: Json) -> Json:
     result: Json = {"name": command["name"], "planned": command["runs"], "runs": 0, "failed": 0, "seconds": 0.0}
     result.update(first=None, gilEnabledBy=[])
@@ -131,7 +136,8 @@ def stress(options: Json, budget: Budget, command: Json) -> Json:
         found = failure(outcome, command, digest)
         if found:
             result["failed"] += 1
-            result["first"] = result["first"] or {"run": result["runs"], **found}
+            if result["first"] is None or says_more(found, result["first"]):
+                result["first"] = {"run": result["runs"], **found}
         if outcome.error is not None:
             break
     return result

@@ -13,8 +13,7 @@ flag-tools:
 flag-test: flag-tools ## The official OFREP client against the flag server, on 3.13t and 3.13: the GIL stays off
 	for python in $(PROBE_PYTHONS); do \
 	  packages=$(FLAG_PACKAGES)/$$(basename $$python); \
-	  test -d $$packages || "$$python" "$$(echo "$${python%/bin/*}"/lib/python3.13*/ensurepip/_bundled/pip-*.whl)/pip" install --quiet \
-	    --disable-pip-version-check --root-user-action=ignore --no-compile --require-hashes --only-binary=:all: --target $$packages \
+	  test -d $$packages || tests/cluster/pip.sh $$python install --require-hashes --only-binary=:all: --target $$packages \
 	    -r tests/flag/requirements.txt; \
 	  echo "$$python tests/flag"; \
 	  PYTHONPATH=$$packages PYTHONDONTWRITEBYTECODE=1 $$python tests/flag/client.py $(BIN)/examples/flags; \

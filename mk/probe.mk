@@ -8,9 +8,7 @@ PROBE_PYTHONS ?= $(shell tests/cluster/deps.sh build >&2 && d=$$(tests/cluster/b
 
 $(PROBE_PACKAGES): examples/service/requirements.txt
 	rm -rf $@
-	# pip as CPython bundles it: nothing is asked of the machine's own Python.
-	set -- $(PROBE_PYTHONS); "$$1" "$$(echo "$${1%/bin/*}"/lib/python3.13*/ensurepip/_bundled/pip-*.whl)/pip" install --quiet \
-	  --disable-pip-version-check --root-user-action=ignore --no-deps --no-compile --require-hashes --target $@ -r $<
+	set -- $(PROBE_PYTHONS); tests/cluster/pip.sh "$$1" install --no-deps --require-hashes --target $@ -r $<
 
 probe-test: $(PROBE_PACKAGES) ## The probe and the image inspection, on 3.13t and 3.13
 	for python in $(PROBE_PYTHONS); do \

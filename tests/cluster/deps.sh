@@ -10,6 +10,7 @@ packages=(
   # the interpreters and the pause image; the libraries give zlib, ssl, sqlite3, bz2, lzma, ctypes and readline to Python
   gcc libc6-dev make xz-utils pkg-config
   zlib1g-dev libssl-dev libsqlite3-dev libbz2-dev liblzma-dev libffi-dev libreadline-dev
+  redis-tools # has the server too, under another name, and starts none
 )
 [ "${1:-box}" = build ] || packages+=(etcd-server containerd runc containernetworking-plugins iptables iproute2 procps)
 

@@ -2,29 +2,31 @@
 # images.sh: build the images of the tests, once, and load them into the cluster:
 #   registry.example/orders:1.0, 1.1                the example service on standard CPython
 #   registry.example/orders:1.0-py3.13t, 1.1-py3.13t  the same on the free-threaded build
+#   registry.example/queue:1.0, 1.0-py3.13t           the example with a queue, on both
+#   registry.example/redis:test                       its broker
 #   registry.example/prometheus:test
 set -euo pipefail
 # shellcheck source=tests/cluster/lib.sh
 . "$(dirname "$0")/lib.sh"
 SERVICE=$REPO/examples/service
+QUEUE=$REPO/examples/queue
 PYTHONS=$("$CLUSTER_DIR/build.sh" pythons)
 
-# service_layers FLAVOUR FOLDER: FOLDER/python, the interpreter with its libraries and packages, and FOLDER/app.
-service_layers() {
-  local tree=$PYTHONS/$1 python root=$2/python app=$2/app prefix library
+# layers FLAVOUR SOURCE FOLDER: FOLDER/python, the interpreter with its libraries and the packages of SOURCE, and FOLDER/app, its program.
+layers() {
+  local tree=$PYTHONS/$1 source=$2 python root=$3/python app=$3/app prefix
   mkdir -p "$root/etc" "$app/app"
-  chmod 755 "$2" "$root" "$app"
+  chmod 755 "$3" "$root" "$app"
   mkdir -m 1777 "$root/tmp"
   cp -a "$tree/." "$root/"
   prefix=$(echo "$root"/opt/*)
   python=$prefix/bin/python3.13
   [ "$1" = std ] || python+=t
 
-  # pip as CPython bundles it, on the interpreter it installs for: nothing is asked of the machine's own Python.
-  "$python" "$(echo "$prefix"/lib/python3.13*/ensurepip/_bundled/pip-*.whl)/pip" install --quiet --no-compile --no-deps --require-hashes \
-    --only-binary=:all: --disable-pip-version-check --root-user-action=ignore -r "$SERVICE/requirements.txt"
-  gcc -O1 -shared -fPIC "-I$(echo "$prefix"/include/python3.13*)" -o "$app/app/legacyext.so" "$SERVICE/legacyext.c"
-  cp "$SERVICE"/{app.py,main.py,gunicorn.conf.py} "$app/app/"
+  "$CLUSTER_DIR/pip.sh" "$python" install --no-deps --require-hashes --only-binary=:all: -r "$source/requirements.txt"
+  [ ! -e "$source/legacyext.c" ] ||
+    gcc -O1 -shared -fPIC "-I$(echo "$prefix"/include/python3.13*)" -o "$app/app/legacyext.so" "$source/legacyext.c"
+  cp "$source"/*.py "$app/app/"
 
   rm -rf "$prefix/include" "$prefix"/lib/{pkgconfig,python3.13*/{ensurepip,unittest,pydoc.py,lib-dynload/_tkinter.*}}
   find "$prefix/bin" -not -name 'python3*' -type f -delete
@@ -33,28 +35,45 @@ service_layers() {
   "$python" -m compileall -q -s "$root" --invalidation-mode unchecked-hash "$prefix/lib" || true # some tests of packages are broken on purpose
   "$python" -m compileall -q -s "$app" --invalidation-mode unchecked-hash "$app/app"
 
-  # The shared libraries that the interpreter and its modules name.
-  find "$prefix" -type f \( -name '*.so' -o -path '*/bin/python3*' \) -exec ldd {} \; 2> /dev/null | grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
-    while read -r library; do
-      [ -e "$root$library" ] || install -D "$(realpath "$library")" "$root$library"
-    done
-  echo 'nobody:x:65534:65534:nobody:/tmp:/bin/false' > "$root/etc/passwd"
-  echo 'nobody:x:65534:' > "$root/etc/group"
+  find "$prefix" -type f \( -name '*.so' -o -path '*/bin/python3*' \) | libraries "$root"
+  nobody "$root"
 }
 
 build_orders() {
-  local flavour suffix version prefix
+  example orders "$SERVICE" main.py "$1" 1.0 1.1
+}
+
+build_queue() {
+  example queue "$QUEUE" producer.py "$1" 1.0
+}
+
+# example NAME SOURCE PROGRAM FOLDER VERSION...: its images, for both interpreters.
+example() {
+  local name=$1 source=$2 program=$3 folder=$4 flavour suffix version prefix
+  shift 4
   for flavour in std ft; do
-    mkdir "$1/$flavour"
-    service_layers $flavour "$1/$flavour"
+    mkdir "$folder/$flavour"
+    layers $flavour "$source" "$folder/$flavour"
     if [ $flavour = ft ]; then suffix=-py3.13t prefix=/opt/py313t; else suffix='' prefix=/opt/py313; fi
-    for version in 1.0 1.1; do
-      python3 "$CLUSTER_DIR/image.py" "$1/orders-$version$suffix.tar" "registry.example/orders:$version$suffix" \
-        "$1/$flavour/python,$1/$flavour/app" $prefix/bin/python3 /app/main.py --workdir /app \
-        --env "PATH=$prefix/bin:/usr/local/bin:/usr/bin:/bin" --env VERSION=$version --env PYTHONUNBUFFERED=1 --env PYTHONDONTWRITEBYTECODE=1 --env PYTHONFAULTHANDLER=1
+    for version in "$@"; do
+      python3 "$CLUSTER_DIR/image.py" "$folder/$name-$version$suffix.tar" "registry.example/$name:$version$suffix" \
+        "$folder/$flavour/python,$folder/$flavour/app" $prefix/bin/python3 "/app/$program" --workdir /app \
+        --env "PATH=$prefix/bin:/usr/local/bin:/usr/bin:/bin" --env "VERSION=$version" --env PYTHONUNBUFFERED=1 --env PYTHONDONTWRITEBYTECODE=1 --env PYTHONFAULTHANDLER=1
     done
-    rm -rf "${1:?}/$flavour"
+    rm -rf "${folder:?}/$flavour"
   done
+}
+
+# Debian's, as the machine has it. The server and the tool that checks its files are one program, which goes by its name.
+build_redis() {
+  local root=$1/root
+  mkdir -p "$root"
+  mkdir -m 1777 "$root/tmp"
+  install -D "$(command -v redis-check-rdb)" "$root/usr/bin/redis-server"
+  echo "$root/usr/bin/redis-server" | libraries "$root"
+  nobody "$root"
+  python3 "$CLUSTER_DIR/image.py" "$1/redis.tar" registry.example/redis:test "$root" /usr/bin/redis-server
+  rm -rf "$root"
 }
 
 build_prometheus_image() {
@@ -65,14 +84,9 @@ if [ "${1:-}" = recipe ]; then
   "$2" "$3"
   exit
 fi
-orders=$(cached images-orders build_orders "$(declare -f service_layers)" "$PYTHONS" "$CLUSTER_DIR/image.py" \
-  "$SERVICE"/{app.py,main.py,gunicorn.conf.py,legacyext.c,requirements.txt})
+shared=("$(declare -f layers libraries nobody example)" "$PYTHONS" "$CLUSTER_DIR/image.py")
+orders=$(cached images-orders build_orders "${shared[@]}" "$SERVICE"/{app.py,main.py,gunicorn.conf.py,legacyext.c,requirements.txt})
+queue=$(cached images-queue build_queue "${shared[@]}" "$QUEUE"/{*.py,requirements.txt})
+redis=$(cached images-redis build_redis "$(declare -f libraries nobody)" "$(dpkg-query -W -f '${Version}' redis-tools)" "$CLUSTER_DIR/image.py")
 prometheus=$(cached images-prometheus build_prometheus_image "$("$CLUSTER_DIR/build.sh" prometheus)" "$CLUSTER_DIR"/{image.py,binary-image.sh})
-for tar in "$orders"/*.tar "$prometheus"/*.tar; do
-  # The file's name has the hash of all that is in it: what was loaded once need not be loaded again.
-  stamp=$BOX/loaded/$(hash_of "$tar ")
-  if own_cluster || [ ! -e "$stamp" ]; then
-    "$CLUSTER_DIR/load-image.sh" "$tar"
-    own_cluster || { mkdir -p "$BOX/loaded" && touch "$stamp"; }
-  fi
-done
+load_once "$orders"/*.tar "$queue"/*.tar "$redis"/*.tar "$prometheus"/*.tar

@@ -60,6 +60,54 @@ cached() {
   printf '%s\n' "$path"
 }
 
+# cluster ARGUMENT...: kubectl for the box, or for a cluster of the user's own.
+cluster() { if own_cluster; then kubectl "$@"; else box_kubectl "$@"; fi; }
+
+# load_once TAR...: images into the cluster. A file's name has the hash of all that is in it: what was loaded once need not be loaded again.
+load_once() {
+  local tar stamp
+  for tar in "$@"; do
+    stamp=$BOX/loaded/$(hash_of "$tar ")
+    if own_cluster || [ ! -e "$stamp" ]; then
+      "$CLUSTER_DIR/load-image.sh" "$tar"
+      own_cluster || { mkdir -p "$BOX/loaded" && touch "$stamp"; }
+    fi
+  done
+}
+
+# libraries ROOT: into ROOT, the shared libraries of the files that are named on the standard input.
+libraries() {
+  local library
+  { xargs -n 1 ldd 2> /dev/null || true; } | grep -oE '/[^ ]+\.so[^ ]*' | sort -u |
+    while read -r library; do
+      [ -e "$1$library" ] || install -D "$(realpath "$library")" "$1$library"
+    done
+}
+
+# nobody ROOT: the one user.
+nobody() {
+  mkdir -p "$1/etc"
+  echo 'nobody:x:65534:65534:nobody:/tmp:/bin/false' > "$1/etc/passwd"
+  echo 'nobody:x:65534:' > "$1/etc/group"
+}
+
+# until_ready NAMESPACE DEPLOYMENT: wait for it, and say why it is not.
+until_ready() {
+  cluster -n "$1" rollout status "deployment/$2" --timeout=120s > /dev/null && return
+  cluster -n "$1" describe pods >&2 || true
+  cluster -n "$1" logs "deployment/$2" --tail=20 >&2 || true
+  die "$2 is not ready"
+}
+
+# until_established CRD: wait until it is served. `kubectl wait` fails at once on a CRD that is so new that it has no conditions.
+until_established() {
+  local deadline=$((SECONDS + 120))
+  until cluster wait --for=condition=Established --timeout=30s "crd/$1" > /dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || die "the CRD $1 is not served: $(cluster get crd "$1" -o jsonpath='{.status.conditions}' 2>&1)"
+    sleep 0.2
+  done
+}
+
 in_box() { nsenter --net="/run/netns/$NS" "$@"; } # not `ip netns exec`: that remounts /sys and hides the cgroups
 box_ctr() { ctr --address "$BOX/containerd.sock" --namespace k8s.io "$@"; }
 box_kubectl() { "$BOX/bin/kubectl" --kubeconfig "$BOX/kubeconfig" "$@"; }

@@ -1,7 +1,10 @@
 //! The flag server, asked over HTTP as its clients do, with the caches that every replica keeps.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -10,7 +13,7 @@ use axum::{
 };
 use freethread_rollout::{
     api::FreeThreadRollout,
-    flag::{Evaluations, FlagArgs, Flags, Pulse, Tally, router},
+    flag::{Evaluations, FlagArgs, FlagMetrics, Flags, Pulse, Tally, bind, router, serve},
 };
 use http_body_util::BodyExt as _;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -18,12 +21,19 @@ use kube::runtime::{
     reflector::{self, store::Writer},
     watcher,
 };
+use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
 use tower::ServiceExt as _;
 
 struct Served {
+    flags: Flags,
     router: Router,
     evaluations: Evaluations,
+    metrics: FlagMetrics,
     pulse: Pulse,
     rollouts: Writer<FreeThreadRollout>,
     deployments: Writer<Deployment>,
@@ -32,11 +42,13 @@ struct Served {
 fn served(args: &FlagArgs) -> Served {
     let ((rollouts, rollouts_writer), (deployments, deployments_writer)) =
         (reflector::store(), reflector::store());
-    let (evaluations, pulse) = (Evaluations::default(), Pulse::default());
-    let flags = Flags::new(rollouts, deployments, evaluations.clone(), pulse.clone(), args);
+    let (evaluations, pulse, metrics) = (Evaluations::default(), Pulse::default(), FlagMetrics::default());
+    let flags = Flags::new(rollouts, deployments, evaluations.clone(), pulse.clone(), metrics.clone(), args);
     Served {
-        router: router(flags),
+        router: router(flags.clone()),
+        flags,
         evaluations,
+        metrics,
         pulse,
         rollouts: rollouts_writer,
         deployments: deployments_writer,
@@ -44,7 +56,7 @@ fn served(args: &FlagArgs) -> Served {
 }
 
 fn open() -> FlagArgs {
-    FlagArgs { address: None, limit: 10_000, tokens: None }
+    FlagArgs { address: None, limit: 10_000, tokens: None, tls: None }
 }
 
 impl Served {
@@ -247,4 +259,77 @@ async fn who_is_cut_off_says_nothing() {
     assert_eq!(served.ask(post("/flags", &json!({}))).await.0, StatusCode::SERVICE_UNAVAILABLE);
     served.pulse.heard(Instant::now());
     assert_eq!(served.evaluate("orders", json!({"targetingKey": "a"})).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_is_answered_and_what_is_not_is_counted_without_a_name() {
+    let mut served = served(&FlagArgs { limit: 3, ..open() });
+    let mut registry = Registry::with_prefix("freethread");
+    served.metrics.register(&mut registry);
+    served.rollout("orders", &json!({"flag": {}}));
+    served.weight("orders", 100);
+    served.evaluate("orders", json!({"targetingKey": "a"})).await;
+    served.evaluate("orders", json!({})).await;
+    served.evaluate("orders", json!({"targetingKey": 7})).await;
+    served.evaluate("nothing", json!({})).await;
+    // More than fit into two seconds, one of which may have begun meanwhile.
+    for _ in 0..7 {
+        served.evaluate("orders", json!({"targetingKey": "a"})).await;
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    for line in [
+        "freethread_flag_evaluations_total{variant=\"free-threaded\",reason=\"SPLIT\"}",
+        "freethread_flag_evaluations_total{variant=\"standard\",reason=\"DEFAULT\"} 1",
+        "freethread_flag_refusals_total{reason=\"Invalid\"} 1",
+        "freethread_flag_refusals_total{reason=\"Unknown\"} 1",
+        "freethread_flag_refusals_total{reason=\"Limit\"}",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("orders") && !text.contains("shop"), "{text}");
+}
+
+async fn head_of(stream: &mut TcpStream) -> Option<String> {
+    let request = "POST /namespaces/shop/ofrep/v1/evaluate/flags/orders HTTP/1.1\r\nhost: flags\r\ncontent-length: 0\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut head = vec![0; 15];
+    stream.read_exact(&mut head).await.ok()?;
+    String::from_utf8(head).ok()
+}
+
+/// On a connection from this address of loopback.
+async fn asked_from(peer: &str, server: SocketAddr) -> Option<String> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{peer}:0").parse().unwrap()).unwrap();
+    head_of(&mut socket.connect(server).await.ok()?).await
+}
+
+#[tokio::test]
+async fn slow_clients_keep_nobody_else_from_an_answer() {
+    let mut served = served(&open());
+    served.rollout("orders", &json!({"flag": {}}));
+    let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, served.flags.clone(), None));
+    // Far more than one peer may have, with a head that does not end. Those that are refused see their connection's end.
+    let mut registry = Registry::default();
+    served.metrics.register(&mut registry);
+    let mut slow = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        let _ = stream.write_all(b"POST / HT").await;
+        slow.push(stream);
+    }
+    assert_eq!(asked_from("127.0.0.1", at).await, None, "this peer has had its share");
+    assert_eq!(asked_from("127.0.0.2", at).await.as_deref(), Some("HTTP/1.1 200 OK"), "another one");
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    assert!(text.contains("flag_connections_cut_total{reason=\"FullOfPeer\"} 37"), "{text}");
+    drop(slow);
+    let begun = Instant::now();
+    while asked_from("127.0.0.1", at).await.is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "its places are not free again");
+        tokio::task::yield_now().await;
+    }
 }

@@ -21,7 +21,7 @@ impl Limit {
         Self { per_second, windows: Mutex::default() }
     }
 
-    /// Whether `cost` more are within the bound, `now`. Only for namespaces that have a flag: there are only so many of those.
+    /// Whether `cost` more are within the bound, `now`.
     pub fn allows(&self, namespace: &str, cost: u32, now: Instant) -> bool {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, used) = match windows.get_mut(namespace) {

@@ -5,15 +5,25 @@
 
 mod answer;
 mod bucket;
+mod connections;
 mod count;
 mod limit;
+mod metrics;
+mod paced;
+mod places;
 mod pulse;
+mod refusal;
 mod serve;
+mod tls;
 
 pub use answer::{Evaluation, Failure, Flag, Pool, Request, document};
 pub use bucket::is_ours;
+pub use connections::{FlagError, bind, serve};
 pub use count::{Evaluations, Tally};
 pub use limit::Limit;
+pub use metrics::FlagMetrics;
 pub use pulse::Pulse;
+use refusal::Refusal;
 pub(crate) use serve::weight;
-pub use serve::{FlagArgs, FlagError, Flags, router, serve};
+pub use serve::{FlagArgs, Flags, router};
+pub use tls::{CertificateError, Tls};

@@ -1,21 +1,14 @@
-//! The server: OFREP, and a flagd document. Answers from the caches, at once; nothing outside is asked.
+//! What is answered: OFREP, and a flagd document. From the caches, at once; nothing outside is asked.
 //!
 //! `POST /namespaces/{ns}/ofrep/v1/evaluate/flags/{rollout}`, the same without the rollout for all of a namespace, and
 //! `GET /namespaces/{ns}/flagd.json`. A client's base address is the part before `/ofrep`.
 
-use std::{
-    fmt::Write as _,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, sync::Arc, time::Instant};
 
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -26,19 +19,13 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{Evaluations, Failure, Flag, Limit, Pulse, Request, document};
+use super::{
+    Evaluation, Evaluations, Failure, Flag, FlagMetrics, Limit, Pool, Pulse, Refusal, Request, document,
+};
 use crate::api::{ANNOTATION_FLAG_WEIGHT, FreeThreadRollout, hash, pool_name};
 
 /// Largest body that is read.
 const MOST_BODY: usize = 64 << 10;
-/// Longest time that a connection may say nothing.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Largest head of a request, and what is kept for one connection while it is read.
-const MOST_HEAD: usize = 16 << 10;
-/// Longest time for one request, its body included.
-const REQUEST: Duration = Duration::from_secs(10);
-/// Connections at a time; those beyond wait.
-const CONNECTIONS: usize = 512;
 /// Most flags of a bulk.
 const MOST_FLAGS: usize = 500;
 
@@ -55,20 +42,9 @@ pub struct FlagArgs {
     /// without one.
     #[arg(long = "flag-tokens", env = "FREETHREAD_FLAG_TOKENS")]
     pub tokens: Option<PathBuf>,
-}
-
-/// Why flags are not served.
-#[derive(Debug, thiserror::Error)]
-pub enum FlagError {
-    /// The address cannot be used.
-    #[error("flags cannot be served on {address}: {source}")]
-    Address {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    /// Folder with `tls.crt` and `tls.key`: flags are served over TLS alone, and a new certificate is taken up as it comes.
+    #[arg(long = "flag-tls", env = "FREETHREAD_FLAG_TLS")]
+    pub tls: Option<PathBuf>,
 }
 
 /// What is served.
@@ -80,6 +56,7 @@ pub struct Flags {
     limit: Arc<Limit>,
     tokens: Option<PathBuf>,
     pulse: Pulse,
+    pub(super) metrics: FlagMetrics,
 }
 
 impl Flags {
@@ -89,6 +66,7 @@ impl Flags {
         deployments: Store<Deployment>,
         evaluations: Evaluations,
         pulse: Pulse,
+        metrics: FlagMetrics,
         args: &FlagArgs,
     ) -> Self {
         Self {
@@ -98,6 +76,7 @@ impl Flags {
             limit: Arc::new(Limit::new(args.limit)),
             tokens: args.tokens.clone(),
             pulse,
+            metrics,
         }
     }
 
@@ -123,6 +102,35 @@ impl Flags {
         flags.sort_by(|a, b| a.key.cmp(&b.key));
         flags.truncate(MOST_FLAGS);
         flags
+    }
+
+    /// The answer, or why there is none, which is counted.
+    fn told(&self, answer: Result<Response, Refusal>) -> Response {
+        answer.unwrap_or_else(|refusal| {
+            self.metrics.refused(&refusal);
+            refusal.into_response()
+        })
+    }
+
+    /// An evaluation is given out.
+    fn count(&self, namespace: &str, flag: &Flag, pool: Pool, evaluation: &Evaluation) {
+        self.evaluations.count(namespace, &flag.key, flag.weight, pool);
+        self.metrics.evaluated(evaluation);
+    }
+
+    /// Only for namespaces that have a flag: there are only so many of those.
+    fn within_limit(&self, namespace: &str, cost: usize) -> Result<(), Refusal> {
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
+        let within = cost == 0 || self.limit.allows(namespace, cost, Instant::now());
+        if within { Ok(()) } else { Err(Refusal::Limit) }
+    }
+
+    /// Whether this caller is answered at all, and now.
+    fn may_ask(&self, headers: &HeaderMap, namespace: &str, rollout: Option<&str>) -> Result<(), Refusal> {
+        if !self.admits(headers, namespace, rollout) {
+            return Err(Refusal::Token);
+        }
+        if self.pulse.is_lost(Instant::now()) { Err(Refusal::CutOff) } else { Ok(()) }
     }
 
     /// Whether the request may ask for the flag, or for all of the namespace.
@@ -165,18 +173,7 @@ pub fn router(flags: Flags) -> Router {
         .route("/namespaces/{namespace}/ofrep/v1/evaluate/flags", post(bulk))
         .route("/namespaces/{namespace}/flagd.json", get(flagd))
         .layer(DefaultBodyLimit::max(MOST_BODY))
-        .layer(middleware::from_fn(bounded))
         .with_state(flags)
-}
-
-/// A body that never ends holds no connection for ever.
-async fn bounded(request: axum::extract::Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST, next.run(request)).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            failed(StatusCode::REQUEST_TIMEOUT, None, "GENERAL", "the request did not arrive in time".into())
-        }
-    }
 }
 
 async fn one(
@@ -185,33 +182,26 @@ async fn one(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    if !flags.admits(&headers, &namespace, Some(&rollout)) {
-        return unauthorized();
-    }
-    if flags.pulse.is_lost(Instant::now()) {
-        return cut_off();
-    }
+    flags.told(evaluated(&flags, namespace, rollout, &headers, &body))
+}
+
+fn evaluated(
+    flags: &Flags,
+    namespace: String,
+    rollout: String,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Refusal> {
+    flags.may_ask(headers, &namespace, Some(&rollout))?;
     let Some(flag) = flags.flag(&namespace, &rollout) else {
-        let details = format!("no FreeThreadRollout {rollout} with traffic.flag in namespace {namespace}");
-        return failed(StatusCode::NOT_FOUND, Some(rollout), "FLAG_NOT_FOUND", details);
+        return Err(Refusal::Unknown { namespace, rollout });
     };
-    if !flags.limit.allows(&namespace, 1, Instant::now()) {
-        return too_many();
-    }
-    let request = match parse(&body) {
-        Ok(request) => request,
-        Err(why) => return failed(StatusCode::BAD_REQUEST, Some(rollout), "PARSE_ERROR", why),
-    };
-    match request.targeting_key() {
-        Err(failure) => {
-            failed(StatusCode::BAD_REQUEST, Some(rollout), failure.error_code, failure.error_details)
-        }
-        Ok(key) => {
-            let (pool, evaluation) = flag.evaluate(key);
-            flags.evaluations.count(&namespace, &flag.key, flag.weight, pool);
-            Json(evaluation).into_response()
-        }
-    }
+    flags.within_limit(&namespace, 1)?;
+    let of_flag = |failure| Refusal::Invalid(Failure { key: Some(rollout.clone()), ..failure });
+    let request = parse(body).map_err(of_flag)?;
+    let (pool, evaluation) = flag.evaluate(request.targeting_key().map_err(of_flag)?);
+    flags.count(&namespace, &flag, pool, &evaluation);
+    Ok(Json(evaluation).into_response())
 }
 
 async fn bulk(
@@ -220,57 +210,50 @@ async fn bulk(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    if !flags.admits(&headers, &namespace, None) {
-        return unauthorized();
-    }
-    if flags.pulse.is_lost(Instant::now()) {
-        return cut_off();
-    }
-    let all = flags.all(&namespace);
-    let cost = u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
-    if !all.is_empty() && !flags.limit.allows(&namespace, cost, Instant::now()) {
-        return too_many();
-    }
-    let request = match parse(&body) {
-        Ok(request) => request,
-        Err(why) => return failed(StatusCode::BAD_REQUEST, None, "PARSE_ERROR", why),
-    };
-    let key = match request.targeting_key() {
-        Ok(key) => key,
-        Err(failure) => {
-            return failed(StatusCode::BAD_REQUEST, None, failure.error_code, failure.error_details);
-        }
-    };
+    flags.told(all_evaluated(&flags, &namespace, &headers, &body))
+}
+
+fn all_evaluated(
+    flags: &Flags,
+    namespace: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Refusal> {
+    flags.may_ask(headers, namespace, None)?;
+    let all = flags.all(namespace);
+    flags.within_limit(namespace, all.len())?;
+    let request = parse(body).map_err(Refusal::Invalid)?;
+    let key = request.targeting_key().map_err(Refusal::Invalid)?;
     let evaluated: Vec<_> = all.iter().map(|flag| (flag, flag.evaluate(key))).collect();
     let answers: Vec<_> = evaluated.iter().map(|(_, (_, evaluation))| evaluation).collect();
-    tagged(&headers, &json!({"flags": answers}), || {
-        for (flag, (pool, _)) in &evaluated {
-            flags.evaluations.count(&namespace, &flag.key, flag.weight, *pool);
+    Ok(tagged(headers, &json!({"flags": answers}), || {
+        for (flag, (pool, evaluation)) in &evaluated {
+            flags.count(namespace, flag, *pool, evaluation);
         }
-    })
+    }))
 }
 
 async fn flagd(State(flags): State<Flags>, Path(namespace): Path<String>, headers: HeaderMap) -> Response {
-    if !flags.admits(&headers, &namespace, None) {
-        return unauthorized();
-    }
-    if flags.pulse.is_lost(Instant::now()) {
-        return cut_off();
-    }
-    let all = flags.all(&namespace);
-    let cost = u32::try_from(all.len()).unwrap_or(u32::MAX);
-    if cost > 0 && !flags.limit.allows(&namespace, cost, Instant::now()) {
-        return too_many();
-    }
-    tagged(&headers, &document(&all), || {})
+    flags.told(documented(&flags, &namespace, &headers))
+}
+
+fn documented(flags: &Flags, namespace: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
+    flags.may_ask(headers, namespace, None)?;
+    let all = flags.all(namespace);
+    flags.within_limit(namespace, all.len())?;
+    Ok(tagged(headers, &document(&all), || {}))
 }
 
 /// No body is a request without a context.
-fn parse(body: &[u8]) -> Result<Request, String> {
+fn parse(body: &[u8]) -> Result<Request, Failure> {
     if body.is_empty() {
         return Ok(Request::default());
     }
-    serde_json::from_slice(body).map_err(|error| format!("the body is no evaluation request: {error}"))
+    serde_json::from_slice(body).map_err(|error| Failure {
+        key: None,
+        error_code: "PARSE_ERROR",
+        error_details: format!("the body is no evaluation request: {error}"),
+    })
 }
 
 /// The answer with its tag, or 304 where the caller has it. `given`: it is given out now.
@@ -286,73 +269,4 @@ fn tagged(headers: &HeaderMap, answer: &Value, given: impl FnOnce()) -> Response
     }
     given();
     ([(header::ETAG, tag)], Json(answer)).into_response()
-}
-
-fn failed(
-    status: StatusCode,
-    key: Option<String>,
-    error_code: &'static str,
-    error_details: String,
-) -> Response {
-    (status, Json(Failure { key, error_code, error_details })).into_response()
-}
-
-fn unauthorized() -> Response {
-    failed(
-        StatusCode::UNAUTHORIZED,
-        None,
-        "GENERAL",
-        "send the token of this namespace or rollout as Authorization: Bearer".to_owned(),
-    )
-}
-
-/// The caller takes its default.
-fn cut_off() -> Response {
-    let details =
-        "this replica has not heard from the API server lately, and its weights may be old".to_owned();
-    failed(StatusCode::SERVICE_UNAVAILABLE, None, "GENERAL", details)
-}
-
-fn too_many() -> Response {
-    let details = "more evaluations than this namespace may ask for in a second".to_owned();
-    let mut answer = failed(StatusCode::TOO_MANY_REQUESTS, None, "GENERAL", details);
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    answer
-}
-
-/// Serve until the process ends.
-///
-/// # Errors
-/// When the address cannot be used.
-pub async fn serve(address: SocketAddr, flags: Flags) -> Result<(), FlagError> {
-    let failed = |source| FlagError::Address { address, source };
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(failed)?;
-    let (router, open) = (router(flags), Arc::new(tokio::sync::Semaphore::new(CONNECTIONS)));
-    loop {
-        // The semaphore is never closed.
-        let Ok(place) = open.clone().acquire_owned().await else { return Ok(()) };
-        let (stream, _) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, say: it passes, and until then asking again at once would only burn the processor.
-                tracing::warn!(%error, "a connection for flags could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        // An answer is one small packet.
-        let _ = stream.set_nodelay(true);
-        let service = hyper_util::service::TowerToHyperService::new(router.clone());
-        tokio::spawn(async move {
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(hyper_util::rt::TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .max_buf_size(MOST_HEAD);
-            let served = http.serve_connection(hyper_util::rt::TokioIo::new(stream), service).await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "a connection for flags ended");
-            }
-            drop(place);
-        });
-    }
 }

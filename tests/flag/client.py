@@ -3,10 +3,12 @@
 Run on both interpreters (make flag-test): on the free-threaded one the client must leave the GIL off.
 """
 
+import os
 import subprocess
 import sys
 import time
 import unittest
+import unittest.mock
 
 from openfeature import api
 from openfeature.contrib.provider.ofrep import OFREPProvider
@@ -14,14 +16,15 @@ from openfeature.evaluation_context import EvaluationContext
 from openfeature.flag_evaluation import Reason
 
 SERVER = sys.argv.pop()
+FOLDER = os.path.dirname(os.path.abspath(__file__))
 KEYS = [f"user-{number}" for number in range(400)]
 
 
 class Server:
     """The flag server, whose weight is told line by line."""
 
-    def __init__(self, address="127.0.0.1:0"):
-        command = [SERVER, "serve", "--address", address]
+    def __init__(self, address="127.0.0.1:0", *more):
+        command = [SERVER, "serve", "--address", address, *more]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.base = self.process.stdout.readline().strip()
         self.address = self.base.split("/")[2]
@@ -91,6 +94,20 @@ class Client(unittest.TestCase):
         self.server.weight(100)
         self.until_ready()
         self.assertTrue(self.ask("user-1").value)
+
+    def test_over_tls_with_an_authority_of_its_own(self):
+        self.server.kill()
+        self.server = Server("127.0.0.1:0", "--tls", f"{FOLDER}/tls/first")
+        self.assertTrue(self.server.base.startswith("https://"))
+        with unittest.mock.patch.dict(os.environ, REQUESTS_CA_BUNDLE=f"{FOLDER}/tls/ca.crt"):
+            api.set_provider(OFREPProvider(self.server.base, timeout=0.5))
+            self.until_ready()
+            self.server.weight(100)
+            self.assertTrue(self.ask("user-1").value)
+        # Who does not know the authority takes the default.
+        api.set_provider(OFREPProvider(self.server.base, timeout=0.5))
+        self.assertFalse(self.ask("user-1").value)
+        self.assertIn("CERTIFICATE_VERIFY_FAILED", self.ask("user-1").error_message)
 
     def test_the_gil_stays_as_it_is(self):
         self.ask("user-1")

@@ -6,12 +6,13 @@ use std::{
 };
 
 use clap::Args;
+use freethread_rollout::flag;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, runtime::Runtime, sync::mpsc};
 
-use crate::{Result, Served, free};
+use crate::{Result, Served};
 
 /// How much is asked.
 #[derive(Debug, Args)]
@@ -33,13 +34,20 @@ pub(crate) struct Bench {
 impl Bench {
     /// The server on a thread of its own, the clients on this one.
     pub(crate) fn run(&self, clients: &Runtime) -> Result<()> {
-        let (mut served, address) = (Served::new()?, free("127.0.0.1:0".parse()?)?);
+        let mut served = Served::new()?;
         served.weight(25)?;
         let flags = served.flags.clone();
+        let (told, address) = std::sync::mpsc::channel();
         std::thread::spawn(move || -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            Ok(runtime.block_on(freethread_rollout::flag::serve(address, flags))?)
+            runtime.block_on(async {
+                let listener = flag::bind("127.0.0.1:0".parse()?).await?;
+                told.send(listener.local_addr()?)?;
+                flag::serve(listener, flags, None).await;
+                Ok(())
+            })
         });
+        let address = address.recv()?;
         let mut took = clients.block_on(self.ask(address))?;
         took.sort_by(f64::total_cmp);
         // In thousandths of all.
@@ -110,18 +118,9 @@ impl Bench {
 }
 
 async fn connect(address: SocketAddr) -> Result<http1::SendRequest<Full<Bytes>>> {
-    let mut last = None;
-    for _ in 0..100 {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-                tokio::spawn(connection);
-                return Ok(sender);
-            }
-            Err(error) => last = Some(error),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Err(last.map_or("no connection".into(), |error| error.to_string()).into())
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }

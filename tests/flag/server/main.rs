@@ -7,11 +7,12 @@ mod bench;
 use std::{
     error::Error,
     net::SocketAddr,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use clap::{Args, Parser};
-use freethread_rollout::flag::{Evaluations, FlagArgs, Flags, Pulse};
+use freethread_rollout::flag::{self, Evaluations, FlagArgs, FlagMetrics, Flags, Pulse, Tls};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::{
     reflector::{self, store::Writer},
@@ -36,13 +37,16 @@ struct Serve {
     /// Where; port 0 is any that is free.
     #[arg(long, default_value = "127.0.0.1:0")]
     address: SocketAddr,
+    /// Folder with `tls.crt` and `tls.key`.
+    #[arg(long)]
+    tls: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
     // One thread: what is measured is what one core does.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match Command::parse() {
-        Command::Serve(serve) => runtime.block_on(serve_lines(serve.address)),
+        Command::Serve(serve) => runtime.block_on(serve_lines(serve)),
         Command::Bench(bench) => bench.run(&runtime),
     }
 }
@@ -61,11 +65,12 @@ impl Served {
             "freeThreaded": {"image": "x"}, "traffic": {"flag": {}}, "steps": [{"weight": 10, "hold": "1m"}],
             "analysis": {"preset": "granian", "errorRate": {"max": "1%"}}}});
         rollouts_writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(rollout)?));
-        let args = FlagArgs { address: None, limit: u32::MAX, tokens: None };
+        let args = FlagArgs { address: None, limit: u32::MAX, tokens: None, tls: None };
         // There is no API server to hear from.
         let pulse = Pulse::default();
         pulse.heard(Instant::now() + Duration::from_hours(24));
-        let flags = Flags::new(rollouts, deployments, Evaluations::default(), pulse, &args);
+        let flags =
+            Flags::new(rollouts, deployments, Evaluations::default(), pulse, FlagMetrics::default(), &args);
         Ok(Self { flags, deployments: writer })
     }
 
@@ -78,16 +83,13 @@ impl Served {
     }
 }
 
-/// An address that is free now.
-pub(crate) fn free(address: SocketAddr) -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind(address)?.local_addr()?)
-}
-
-async fn serve_lines(address: SocketAddr) -> Result<()> {
-    let (mut served, address) = (Served::new()?, free(address)?);
-    let flags = served.flags.clone();
-    let task = tokio::spawn(freethread_rollout::flag::serve(address, flags));
-    println!("http://{address}/namespaces/shop");
+async fn serve_lines(Serve { address, tls }: Serve) -> Result<()> {
+    let (mut served, listener) = (Served::new()?, flag::bind(address).await?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let tls = tls.map(Tls::new).transpose()?;
+    let address = listener.local_addr()?;
+    let task = tokio::spawn(flag::serve(listener, served.flags.clone(), tls));
+    println!("{scheme}://{address}/namespaces/shop");
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         served.weight(line.trim().parse()?)?;

@@ -202,7 +202,10 @@ fn of_routers() -> BTreeSet<(&'static str, &'static str, &'static str)> {
     let objects = kinds.flat_map(|dialect| {
         ["get", "list", "watch", "patch"].map(|verb| (dialect.group, dialect.plural, verb))
     });
-    objects.chain(["create", "patch", "delete"].map(|verb| ("", "services", verb))).collect()
+    // A route of its own.
+    let created = [("gateway.networking.k8s.io", "httproutes", "create")];
+    let services = ["create", "patch", "delete"].map(|verb| ("", "services", verb));
+    objects.chain(created).chain(services).collect()
 }
 
 fn rights(role: &Value) -> BTreeSet<(String, String, String)> {

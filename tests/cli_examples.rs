@@ -9,13 +9,17 @@ use serde_json::Value;
 
 fn examples() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
         .map(|path| {
             (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(path).unwrap())
         })
         .collect();
+    all.extend(
+        ["queue/rollout.yaml", "queue/shared.yaml"]
+            .map(|file| (file.to_owned(), fs::read_to_string(folder.join(file)).unwrap())),
+    );
     all.sort();
     assert!(all.len() >= 8, "one example per common case");
     all

@@ -49,3 +49,24 @@ fn every_field_of_the_spec_is_documented() {
     undocumented("status", &root["status"], &mut found);
     assert!(found.is_empty(), "no description: {found:?}");
 }
+
+/// What the API server adds to an item of a list makes the whole list differ from Git's.
+#[test]
+fn no_item_of_a_list_in_the_spec_has_a_default() {
+    fn defaults(path: &str, schema: &serde_json::Value, in_list: bool, found: &mut Vec<String>) {
+        if in_list && schema.get("default").is_some() {
+            found.push(path.to_owned());
+        }
+        for (name, property) in schema.get("properties").and_then(|p| p.as_object()).into_iter().flatten() {
+            defaults(&format!("{path}.{name}"), property, in_list, found);
+        }
+        if let Some(items) = schema.get("items") {
+            defaults(&format!("{path}[]"), items, true, found);
+        }
+    }
+    let crd = serde_json::to_value(FreeThreadRollout::crd()).unwrap();
+    let spec = crd.pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap();
+    let mut found = Vec::new();
+    defaults("spec", spec, false, &mut found);
+    assert!(found.is_empty(), "defaults: {found:?}");
+}

@@ -51,12 +51,26 @@ impl World {
         Self { now: -500, pods, attempt, changes, step_started: 0, problem: None }
     }
 
-    /// `seconds` of these requests and bad ones per second; `None`: not scraped.
+    /// With as many pods of ours.
+    fn with(mut self, pods: usize) -> Self {
+        for index in 1..pods {
+            let mut more = self.pods[0].clone();
+            more.0.pod = format!("c{index}");
+            self.pods.push(more);
+        }
+        self
+    }
+
+    /// `seconds` of these requests and bad ones per second, of all pods of a pool; `None`: not scraped.
     fn run(&mut self, seconds: usize, ours: Option<(f64, f64)>, standard: Option<(f64, f64)>) -> Judgement {
         for _ in 0..seconds {
             self.now += SCRAPE;
-            for ((pod, good, bad), did) in self.pods.iter_mut().zip([ours, standard]) {
-                let Some((n, k)) = did else { continue };
+            let of = |pool| self.pods.iter().filter(|(pod, _, _)| pod.pool == pool).count() as f64;
+            let (of_ours, of_standard) = (of(Pool::FreeThreaded), of(Pool::Standard));
+            for (pod, good, bad) in &mut self.pods {
+                let (did, pods) =
+                    if pod.pool == Pool::Standard { (standard, of_standard) } else { (ours, of_ours) };
+                let Some((n, k)) = did.map(|(n, k)| (n / pods, k / pods)) else { continue };
                 *good += n - k;
                 *bad += k;
                 for (series, value) in pod.series.iter_mut().zip([*good, *bad]) {
@@ -130,6 +144,33 @@ fn without_a_standard_pool_the_objective_speaks() {
         matches!(breach.overall, Verdict::Breach(_)) && sentence.contains("against the objective 1 %"),
         "{sentence}"
     );
+}
+
+#[test]
+fn at_100_percent_the_promise_alone_is_judged_and_nobody_is_waited_for() {
+    let mut world = World::new(Some(0.01)).with(3);
+    world.run(60, Some((90.0, 0.0)), Some((10.0, 0.0)));
+    world.step_started = world.now;
+    let suspicious = world.run(6, Some((100.0, 0.0)), Some((0.0, 0.0)));
+    assert_eq!(why(&suspicious), &Why::NoTraffic { pool: Pool::Standard }, "of 90 % some must be left");
+    world.changes.push(WeightChange { at: world.now, share: 1.0 });
+    let well = world.run(6, Some((100.0, 0.0)), Some((0.0, 0.0)));
+    let Verdict::Safe(evidence) = &well.overall else { panic!("{well:?}") };
+    assert_eq!(evidence.safe, None, "there is nothing to be shown against");
+    let sentence = well.overall.sentence();
+    assert!(sentence.contains("against the objective 1 %"), "{sentence}");
+    let crossed = (1..=60)
+        .find(|_| matches!(world.run(1, Some((100.0, 20.0)), Some((0.0, 0.0))).overall, Verdict::Breach(_)));
+    // The standard pool had requests in the last minute: below 100 % it is asked for up to 30 s whether it fails as well.
+    assert!(crossed.is_some_and(|seconds| seconds < 20), "{crossed:?}");
+}
+
+#[test]
+fn at_100_percent_a_metric_without_a_promise_cannot_be_judged() {
+    let mut world = World::of(MetricSpec::counter("mismatches", None, 0.001, None));
+    world.changes.push(WeightChange { at: 0, share: 1.0 });
+    let alone = world.run(60, Some((100.0, 0.0)), Some((0.0, 0.0)));
+    assert_eq!(why(&alone), &Why::NobodyToCompareWith);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 #[path = "laws/benefit.rs"]
 mod benefit;
+#[path = "laws/by_route.rs"]
+mod by_route;
 #[path = "laws/changes.rs"]
 mod changes;
 #[path = "laws/chaos.rs"]
@@ -16,6 +18,12 @@ mod commands;
 mod crash;
 #[path = "laws/findings.rs"]
 mod findings;
+#[path = "laws/gitops.rs"]
+mod gitops;
+#[path = "support/golden.rs"]
+mod golden;
+#[path = "laws/handed.rs"]
+mod handed;
 #[path = "laws/pace.rs"]
 mod pace;
 #[path = "laws/preflight.rs"]
@@ -28,12 +36,14 @@ mod tables;
 mod uninstall;
 #[path = "laws/world.rs"]
 mod world;
+#[path = "laws/writes.rs"]
+mod writes;
 
 use std::{collections::BTreeMap, sync::LazyLock, thread};
 
 use freethread_rollout::{
     api::{OnInconclusive, OnStandardChange, Phase},
-    decide::{Guards, JobWanted, Movement, PoolWanted},
+    decide::{Guards, JobWanted, Movement, PoolWanted, StandardWanted},
 };
 
 use check::LAWS;
@@ -80,7 +90,11 @@ fn explore(guards: Guards, seeds: impl Iterator<Item = u64>, stop_at_first: bool
 }
 
 fn history(guards: Guards, seed: u64, explored: &mut Explored) {
-    let mut world = if seed % 3 == 2 { World::by_route(seed) } else { World::new(seed) };
+    let mut world = match seed % 6 {
+        2 => World::by_route(seed),
+        5 => World::by_managed_route(seed),
+        _ => World::new(seed),
+    };
     // Some histories are calm for long, so that the last steps are seen too.
     let storm = world.random.pick(&[20, 60, 100]);
     if world.random.percent(30) {
@@ -92,13 +106,18 @@ fn history(guards: Guards, seed: u64, explored: &mut Explored) {
         let all = [OnInconclusive::Pause, OnInconclusive::Advance, OnInconclusive::RollBack];
         world.spec.analysis.on_inconclusive = world.random.pick(&all);
     }
-    if world.random.percent(40) {
+    if world.random.percent(50) {
         chaos::ask_for_benefit(&mut world);
     }
     if world.random.percent(40) {
         chaos::ask_for_preflight(&mut world);
     }
-    for pass in 0..PASSES {
+    if world.route.is_some() && world.spec.benefit.is_none() && world.random.percent(80) {
+        handed::ask_for_hand_over(&mut world);
+    }
+    // From a promotion there is still the way home.
+    let passes = if world.spec.hand_over.is_some() { 2 * PASSES } else { PASSES };
+    for pass in 0..passes {
         if world.random.percent(storm) {
             chaos::strike(&mut world);
         } else if world.status.phase == Phase::Paused {
@@ -112,6 +131,8 @@ fn history(guards: Guards, seed: u64, explored: &mut Explored) {
             }
         }
         *explored.seen.entry(format!("{:?}", decision.target.movement)).or_default() += 1;
+        let standard = format!("{:?}", decision.standard);
+        *explored.seen.entry(standard.split(' ').next().unwrap().to_owned()).or_default() += 1;
         if decision.status.phase != world.status.phase || decision.status.reason != world.status.reason {
             let what = format!("{:?}/{:?}", decision.status.phase, decision.status.reason);
             *explored.seen.entry(what).or_default() += 1;
@@ -125,6 +146,7 @@ fn history(guards: Guards, seed: u64, explored: &mut Explored) {
         let still = decision.target.movement == Movement::Stay
             && decision.pool == PoolWanted::Leave
             && decision.replicas.is_none()
+            && decision.standard == StandardWanted::Leave
             && decision.job == JobWanted::Leave;
         if finished && still && decision.wake_at != Some(world.now) && seed.is_multiple_of(4) {
             let (_, again) = world.decide(guards);
@@ -202,6 +224,10 @@ fn the_histories_have_seen_everything() {
         "Fall",
         "GiveBack",
         "Stay",
+        "Shrink",
+        "Grow",
+        "Release",
+        "Promoted/Completed",
         "Pending/WorkloadNotFound",
         "Pending/StandardNotReady",
         "Pending/MetricsUnavailable",

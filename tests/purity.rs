@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Rooms and files that must stay pure.
-const PURE: [&str; 20] = [
+const PURE: [&str; 22] = [
     "src/api",
     "src/judge",
     "src/decide",
@@ -20,12 +20,14 @@ const PURE: [&str; 20] = [
     "src/observe/observation.rs",
     "src/flag/answer.rs",
     "src/flag/bucket.rs",
+    "src/route/cohorts.rs",
     "src/route/dialect.rs",
     "src/route/edit.rs",
     "src/route/gateway.rs",
     "src/route/grpc_route.rs",
     "src/route/http_proxy.rs",
     "src/route/http_route.rs",
+    "src/route/managed.rs",
     "src/route/shares.rs",
     "src/route/traefik_service.rs",
     "src/route/virtual_service.rs",

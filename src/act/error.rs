@@ -19,12 +19,18 @@ pub enum ActError {
     /// What is ours in the team's route was to go.
     #[error(transparent)]
     GiveBack(RouteError),
+    /// A route of ours was to become what it should be.
+    #[error(transparent)]
+    Renew(RouteError),
     /// Our pool was to have another number of pods.
     #[error(transparent)]
     Scale(RouteError),
     /// Our pool's objects.
     #[error(transparent)]
     Pool(Box<ActError>),
+    /// The standard pool's replicas were to be handed over, or to come back.
+    #[error(transparent)]
+    Standard(Box<ActError>),
     /// The Job that inspects the image.
     #[error(transparent)]
     Preflight(Box<ActError>),
@@ -75,8 +81,8 @@ impl ActError {
     /// itself, and nothing for writes about the rollout.
     pub fn refusal(&self) -> Option<String> {
         let error = match self {
-            Self::Pool(error) | Self::Preflight(error) => &**error,
-            Self::Lower(_) | Self::Raise(_) | Self::GiveBack(_) | Self::Scale(_) => self,
+            Self::Pool(error) | Self::Preflight(error) | Self::Standard(error) => &**error,
+            Self::Lower(_) | Self::Raise(_) | Self::GiveBack(_) | Self::Renew(_) | Self::Scale(_) => self,
             Self::Api { .. } | Self::Timeout { .. } | Self::Rendered { .. } => return None,
         };
         if matches!(error, Self::Rendered { .. }) {
@@ -86,6 +92,7 @@ impl ActError {
         | Self::Lower(RouteError::Api { source, .. })
         | Self::Raise(RouteError::Api { source, .. })
         | Self::GiveBack(RouteError::Api { source, .. })
+        | Self::Renew(RouteError::Api { source, .. })
         | Self::Scale(RouteError::Api { source, .. })) = error
         else {
             return None;
@@ -102,7 +109,9 @@ impl ActError {
             Self::Lower(_) => "the weight cannot be lowered",
             Self::Raise(_) => "the weight cannot be raised",
             Self::GiveBack(_) => "the route cannot be given back as it was",
+            Self::Renew(_) => "the route cannot be written",
             Self::Pool(_) | Self::Scale(_) => "the free-threaded pool cannot be written",
+            Self::Standard(_) => "the standard pool cannot be scaled",
             Self::Preflight(_) | Self::Rendered { .. } => "the preflight Job cannot be written",
             Self::Api { .. } | Self::Timeout { .. } => "the rollout cannot be written",
         }
@@ -110,7 +119,7 @@ impl ActError {
 
     /// Which kind this is.
     pub fn kind(&self) -> Kind {
-        if let Self::Pool(error) | Self::Preflight(error) = self {
+        if let Self::Pool(error) | Self::Preflight(error) | Self::Standard(error) = self {
             return error.kind();
         }
         if matches!(self, Self::Rendered { .. }) {
@@ -120,6 +129,7 @@ impl ActError {
         | Self::Lower(RouteError::Api { source, .. })
         | Self::Raise(RouteError::Api { source, .. })
         | Self::GiveBack(RouteError::Api { source, .. })
+        | Self::Renew(RouteError::Api { source, .. })
         | Self::Scale(RouteError::Api { source, .. })) = self
         else {
             return Kind::Transient;

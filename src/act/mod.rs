@@ -1,15 +1,19 @@
 //! Decision → API writes, in one fixed and crash-safe order.
 //!
-//! 1. The weight, if it falls: alone, first, unconditional.
-//! 2. The Job that inspects the image, and the pool with its pods; what else is ours in the team's route, once the weight is 0.
+//! 1. The weight, if it falls: alone, first, unconditional. Then the replicas of a standard pool that was handed over, even where the weight would not
+//!    fall: it falls no further than that pool's ready pods can take over.
+//! 2. The Job that inspects the image, and the pool with its pods; what else is ours in the team's route, once the weight is 0; a route of our
+//!    own, at the weight that it has.
 //! 3. The weight, if it rises: only if nothing before it failed. Refused, it ends the pass: nothing has happened that could be told.
 //! 4. The status, with the sentence; then the events. Neither stops 1 to 3.
 //!
-//! One exception, which delays nothing that falls: somebody's edit of our pool is counted in the status before it is put back.
+//! One exception, which delays nothing that falls: somebody's edit of our pool, or of a route of our own, is counted in the status before it is
+//! put back.
 
 mod error;
 mod events;
 mod finalizer;
+mod hand_over;
 mod pool;
 mod preflight;
 mod status;
@@ -21,7 +25,7 @@ use kube::{Client, ResourceExt};
 
 use crate::{
     api::{FreeThreadRollout, Reason},
-    decide::{Decision, Movement, Note, PoolWanted},
+    decide::{Decision, Movement, Note, PoolWanted, StandardWanted},
     observe::Scene,
     route::{PodCount, Router},
 };
@@ -100,16 +104,23 @@ pub async fn act(
     let mut done = Done::default();
 
     // By pod counts no Deployment is no weight.
-    let by_route = rollout.spec.traffic.route().is_some();
+    let by_route = rollout.route().is_some();
     let falls = decision.target.movement == Movement::Fall && (live.is_some() || by_route);
-    if falls {
-        // Nothing comes before this, and nothing that follows may say it was done if it was not.
-        router.lower(&decision.target, live).await.map_err(ActError::Lower)?;
-        done.weight = true;
+    // Nothing comes before this, and nothing that follows may say it was done if it was not.
+    let lowered = if falls { router.lower(&decision.target, live).await } else { Ok(()) };
+    let grows = matches!(decision.standard, StandardWanted::Grow { .. });
+    let standard_pool = scene.observation.standard.as_ref();
+    let mut standard = Ok(());
+    if grows {
+        standard = hand_over::apply(client, &namespace, standard_pool, decision.standard).await;
     }
+    lowered.map_err(ActError::Lower)?;
+    done.weight = falls;
 
     // An edit is counted before it is put back: afterwards nothing would tell of it.
-    let edited = live.is_some_and(|live| live.edited_by.is_some());
+    let rewritten =
+        decision.target.movement == Movement::Renew && scene.observation.route.edited_by.is_some();
+    let edited = rewritten || live.is_some_and(|live| live.edited_by.is_some());
     let mut version = None;
     if edited {
         version = status::write(client, rollout, &decision.status, written).await?;
@@ -137,6 +148,7 @@ pub async fn act(
     done.pool = *pool.as_ref().unwrap_or(&false);
     let given_back = match decision.target.movement {
         Movement::GiveBack => router.give_back(live).await.map_err(ActError::GiveBack),
+        Movement::Renew => router.renew().await.map_err(ActError::Renew),
         _ => Ok(()),
     };
 
@@ -148,6 +160,10 @@ pub async fn act(
         done.weight = true;
     }
 
+    // It gives up pods only where everything else is as it is to be.
+    if !grows && matches!(pool, Ok(false)) {
+        standard = hand_over::apply(client, &namespace, standard_pool, decision.standard).await;
+    }
     if !edited {
         version = status::write(client, rollout, &decision.status, written).await?;
     }
@@ -161,8 +177,12 @@ pub async fn act(
     pool?;
     job?;
     given_back?;
+    standard.map_err(|error| ActError::Standard(Box::new(error)))?;
+    let route = &scene.observation.route;
     let nothing_left = live.is_none()
-        && scene.observation.route.written.is_none()
+        && route.written.is_none()
+        && standard_pool.is_none_or(|standard| standard.before.is_none())
+        && !route.unseen
         && !scene.observation.free_threaded.service;
     if decision.pool == PoolWanted::Remove && nothing_left && !pool::serves(scene) {
         done.released = finalizer::release(client, rollout, version).await?;

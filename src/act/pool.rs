@@ -47,8 +47,44 @@ async fn apply_service(client: &Client, namespace: &str, scene: &Scene) -> Resul
     let api: Api<Service> = Api::namespaced(client.clone(), namespace);
     let params = PatchParams::apply(MANAGER_POOL).force();
     let name = &scene.observation.free_threaded.name;
-    bounded("applying the pool's Service", api.patch(name, &params, &Patch::Apply(service))).await?;
-    Ok(true)
+    let apply = async || {
+        bounded("applying the pool's Service", api.patch(name, &params, &Patch::Apply(service))).await
+    };
+    let mut applied = apply().await;
+    let refused = matches!(&applied, Err(ActError::Api { source, .. }) if matches!(&**source, kube::Error::Api(s) if s.code == 422));
+    // Where the ports were not it, what was said first is what is wrong.
+    if refused && replace_ports(&api, name, service).await.is_ok() {
+        applied = apply().await;
+    }
+    applied.map(|_| true)
+}
+
+/// Ports are known by their numbers: one whose number somebody changed is a second one to server-side apply, of the same name, and refused. So they are
+/// replaced as a whole.
+async fn replace_ports(api: &Api<Service>, name: &str, service: &Value) -> Result<(), ActError> {
+    let patch = json_patch::Patch(vec![
+        // Ours, whatever else became of it.
+        test(&["metadata", "labels", LABEL_ROLLOUT], service["metadata"]["labels"][LABEL_ROLLOUT].clone()),
+        set(&["spec", "ports"], service["spec"]["ports"].clone()),
+    ]);
+    let params = PatchParams { field_manager: Some(MANAGER_POOL.into()), ..PatchParams::default() };
+    bounded(
+        "putting the ports of the pool's Service back",
+        api.patch(name, &params, &Patch::Json::<()>(patch)),
+    )
+    .await?;
+    Ok(())
+}
+
+fn test(path: &[&str], value: Value) -> json_patch::PatchOperation {
+    let path = PointerBuf::from_tokens(path.iter().copied());
+    json_patch::PatchOperation::Test(json_patch::TestOperation { path, value })
+}
+
+/// `add` replaces what is there, and does not mind when nothing is.
+fn set(path: &[&str], value: Value) -> json_patch::PatchOperation {
+    let path = PointerBuf::from_tokens(path.iter().copied());
+    json_patch::PatchOperation::Add(json_patch::AddOperation { path, value })
 }
 
 /// A Deployment without `replicas` starts with one pod, and by pod counts a pod is traffic. So it is created by the manager that owns the
@@ -94,23 +130,12 @@ async fn put_back(
     rendered: &Value,
 ) -> Result<(), ActError> {
     let template = rendered.pointer("/spec/template").cloned().unwrap_or_default();
-    let (test, set) = (
-        |path: [&str; 2], value| {
-            let path = PointerBuf::from_tokens(path);
-            json_patch::PatchOperation::Test(json_patch::TestOperation { path, value })
-        },
-        // `add` replaces what is there, and does not mind when nothing is.
-        |path: [&str; 2], value| {
-            let path = PointerBuf::from_tokens(path);
-            json_patch::PatchOperation::Add(json_patch::AddOperation { path, value })
-        },
-    );
     let patch = json_patch::Patch(vec![
         // The owners are a list as it was read: it must not overwrite a later one.
-        test(["metadata", "uid"], json!(live.uid)),
-        test(["metadata", "resourceVersion"], json!(live.resource_version)),
-        set(["spec", "template"], template),
-        set(["metadata", "managedFields"], json!(without_template(owners))),
+        test(&["metadata", "uid"], json!(live.uid)),
+        test(&["metadata", "resourceVersion"], json!(live.resource_version)),
+        set(&["spec", "template"], template),
+        set(&["metadata", "managedFields"], json!(without_template(owners))),
     ]);
     let params = PatchParams { field_manager: Some(MANAGER_POOL.into()), ..PatchParams::default() };
     bounded("putting the pool's template back", api.patch(name, &params, &Patch::Json::<()>(patch))).await?;
@@ -144,7 +169,8 @@ pub(super) async fn remove(
     scene: &Scene,
 ) -> Result<bool, ActError> {
     let (pool, route) = (&scene.observation.free_threaded, &scene.observation.route);
-    let serves = serves(scene);
+    // KEDA keeps pods for as long as there is a Deployment. No weight sends to them, and they end as in every deletion: after their work.
+    let serves = serves(scene) && !pool.by_keda();
     match &pool.live {
         // Traffic first: a pod that is on its way out may still be an endpoint somewhere, until its containers have ended.
         Some(live) if live.deleting || route.written.unwrap_or(0) != 0 || serves => Ok(false),

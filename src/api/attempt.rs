@@ -57,6 +57,10 @@ pub struct AttemptStatus {
     /// Every change of the weight as written, oldest first: a cell that holds one is not counted.
     #[serde(default)]
     pub weight_changes: Vec<WeightChange>,
+    /// Where users are shared out: the share of requests that was observed when the weight last rose. Users only join, so a pool that answers
+    /// less than that at a higher weight answers less than it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_before: Option<Percent>,
     /// The guard's window after the end of the steps: evidence starts anew every 24 h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard_since: Option<MicroTime>,

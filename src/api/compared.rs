@@ -49,7 +49,7 @@ pub struct CounterTest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("double(self.replace('%', '')) > 0.0 && double(self.replace('%', '')) <= 50.0").message("max must be over 0% and at most 50%: it is the share of bad ones that your objective allows, such as 0.1%"))]
     pub max: Option<Percent>,
-    /// How much worse than the standard pool it may be.
+    /// How much worse than the standard pool it may be; 0.1% if nothing is said.
     #[serde(default = "default_tolerate")]
     pub tolerate: Percent,
 }
@@ -114,7 +114,7 @@ pub struct Gauge {
     /// Largest value that is well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
-    /// How long it may be outside. Then the traffic goes back.
+    /// How long it may be outside; 1m if nothing is said. Then the traffic goes back.
     #[serde(default = "default_lasting", rename = "for")]
     #[x_kube(validation = Rule::new("!self.contains('d') && duration(self) >= duration('5s') && duration(self) <= duration('1h')").message("for must be from 5s to 1h, such as 1m"))]
     pub lasting: Span,

@@ -84,7 +84,7 @@ pub struct Matcher {
     /// Label name.
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-zA-Z_][a-zA-Z0-9_]*$"))]
     pub label: String,
-    /// How the value is compared.
+    /// How the value is compared; `Equal` if nothing is said.
     #[serde(default)]
     pub operator: MatchOperator,
     /// The value, or a regular expression (RE2, anchored on both ends).

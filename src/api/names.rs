@@ -33,9 +33,13 @@ pub const ANNOTATION_STANDARD: &str = "freethreading.dev/standard";
 /// Annotation on such a route: the weight that the standard Service had where it was alone in a rule, as `KEY=WEIGHT`, `-` for none, by a hash of the
 /// rule without its backends. What was not there is not there afterwards.
 pub const ANNOTATION_BEFORE: &str = "freethreading.dev/before";
+/// Annotation on the standard pool's Deployment while it is handed over: the replicas that it had. Written and removed by us alone.
+pub const ANNOTATION_REPLICAS: &str = "freethreading.dev/replicas-before";
+/// Annotation on a route of ours whose users stay on one side: names the rise from 0 that they were drawn in.
+pub const ANNOTATION_COHORT: &str = "freethreading.dev/cohort";
 /// Annotation on the rollout through which people give commands: `VERB@TIME`, for example
 /// `promote@2026-11-23T19:00:00Z`. An annotation, so that neither Argo CD nor Flux reverts it: they leave alone
-/// what is not in Git. `status.command` acknowledges it.
+/// what is not in Git and not by `kubectl` ([`MANAGER_COMMAND`]). `status.command` acknowledges it.
 pub const ANNOTATION_COMMAND: &str = "freethreading.dev/command";
 /// Finalizer on the rollout: traffic is given back and the pool is removed before the rollout may go.
 pub const FINALIZER: &str = "freethreading.dev/give-traffic-back";
@@ -45,6 +49,10 @@ pub const MANAGER_POOL: &str = "freethread-rollout";
 pub const MANAGER_ROUTE: &str = "freethread-rollout/route";
 /// Field manager of the weight of a flag, an annotation of our Deployment.
 pub const MANAGER_FLAG: &str = "freethread-rollout/flag";
+/// Field manager of the standard pool's replicas, where they are handed over.
+pub const MANAGER_HAND_OVER: &str = "freethread-rollout/hand-over";
+/// Field manager of [`ANNOTATION_COMMAND`]. Flux takes away what a manager whose name begins with `kubectl` wrote.
+pub const MANAGER_COMMAND: &str = "freethread-rollout/command";
 /// Field manager of `status`.
 pub const MANAGER_STATUS: &str = "freethread-rollout/status";
 

@@ -81,7 +81,7 @@ pub struct StressCommand {
     /// The command with its arguments, such as `[python3, -m, pytest, --parallel-threads=8, tests/shared]`.
     #[schemars(length(min = 1, max = 50), inner(length(max = 10000)))]
     pub command: Vec<String>,
-    /// It has to end with this exit code.
+    /// It has to end with this exit code; 0 if nothing is said.
     #[serde(default)]
     #[schemars(range(min = 0, max = 255))]
     pub exit_code: i32,
@@ -92,7 +92,7 @@ pub struct StressCommand {
     #[serde(default = "default_runs")]
     #[schemars(range(min = 1, max = 10000))]
     pub runs: i32,
-    /// A run that takes longer hangs. From 1s to 1h.
+    /// A run that takes longer hangs. From 1s to 1h; 1m if nothing is said.
     #[serde(default = "default_run_timeout")]
     #[x_kube(validation = Rule::new("!self.contains('d') && duration(self) >= duration('1s') && duration(self) <= duration('1h')").message("timeout must be from 1s to 1h, such as 60s"))]
     pub timeout: Span,

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Analysis, Benefit, FreeThreadRolloutStatus, Preflight, Span, Step, Traffic};
+use super::{Analysis, Benefit, FreeThreadRolloutStatus, HandOver, Preflight, Span, Step, Traffic};
 
 /// Moves one workload to free-threaded CPython: a dedicated pool beside the standard one, traffic in steps, a
 /// continuous comparison of the two, and the way back by itself.
@@ -45,7 +45,14 @@ use super::{Analysis, Benefit, FreeThreadRolloutStatus, Preflight, Span, Step, T
     validation = Rule::new("!has(self.traffic.podCount) || !has(self.freeThreaded.replicas)")
         .message("by pod counts the weight decides how many pods there are: leave freeThreaded.replicas out, or choose another router under traffic")
         .field_path(".freeThreaded"),
+    validation = Rule::new("!has(self.benefit) || self.steps.all(s, s.weight < 100)")
+        .message("benefit compares the two pools at the last step, and at 100 the standard pool has no work: end with a step under 100, such as 90")
+        .field_path(".steps"),
+    validation = Rule::new("!has(self.handOver) || self.steps.exists(s, s.weight == 100)")
+        .message("handOver is for what comes after 100 %: end with a step of weight 100, or leave handOver out")
+        .field_path(".handOver"),
 )]
+#[schemars(transform = super::schema::no_defaults_in_lists)]
 pub struct FreeThreadRolloutSpec {
     /// The workload as it runs today: the standard pool. It is only read, never changed. Immutable: create another
     /// rollout for another workload.
@@ -82,6 +89,11 @@ pub struct FreeThreadRolloutSpec {
     /// Nothing is measured if nothing is said. An edit begins no new attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub benefit: Option<Benefit>,
+
+    /// What becomes of the standard pool when all traffic has been on the free-threaded one for long enough. Nothing if nothing is said: it stays
+    /// as large as it is. An edit begins no new attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<HandOver>,
 
     /// Longest time that the pool may take to become ready for a step's share. Then the rollout is rolled back with the pod's own reason.
     #[serde(default = "default_progress_deadline")]
@@ -198,7 +210,7 @@ pub struct FreeThreaded {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !*value
 }
 fn default_python() -> String {

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptStatus, BenefitStatus, Percent, PreflightStatus};
+use super::{AttemptStatus, BenefitStatus, HandOverStatus, Percent, PreflightStatus};
 
 /// Most entries of `status.history`; older ones are dropped.
 pub const HISTORY_LIMIT: usize = 20;
@@ -16,8 +16,10 @@ pub const LAST_LOGS_LIMIT: usize = 3;
 /// Where a rollout is, why, and what comes next.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+// Without a status kstatus, and so Flux, takes what nobody has looked at yet for done.
+#[schemars(extend("default" = serde_json::json!({"observedGeneration": -1})))]
 pub struct FreeThreadRolloutStatus {
-    /// Generation of the spec that this status is about.
+    /// Generation of the spec that this status is about; -1 where the operator has not looked yet.
     pub observed_generation: i64,
     /// Where the rollout is.
     pub phase: Phase,
@@ -48,6 +50,9 @@ pub struct FreeThreadRolloutStatus {
     /// Throughput per core at the last step, where `spec.benefit` asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub benefit: Option<BenefitStatus>,
+    /// The standard pool was handed over: it keeps `spec.handOver.standby` pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<HandOverStatus>,
     /// What happens next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<NextStatus>,
@@ -98,6 +103,19 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase, in the order of a rollout's life.
+    pub const ALL: [Self; 9] = [
+        Self::Pending,
+        Self::Preflight,
+        Self::Progressing,
+        Self::Paused,
+        Self::Promoted,
+        Self::Hybrid,
+        Self::RolledBack,
+        Self::NoBenefit,
+        Self::Failed,
+    ];
+
     /// The attempt is over and all traffic is back, until a person retries or something changes.
     pub fn is_over(self) -> bool {
         matches!(self, Self::RolledBack | Self::NoBenefit)
@@ -168,6 +186,8 @@ pub enum Reason {
     WriteRefused,
     /// All steps are done.
     Completed,
+    /// The standard pool was handed over after a promotion, or somebody gave it its pods back.
+    HandedOver,
     /// The free-threaded pool was shown to bring less throughput per core than is wanted.
     NoBenefit,
     /// The comparison of errors found a regression.

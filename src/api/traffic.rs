@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{FreeThreadRollout, HttpRoute, ManagedRoute};
+
 /// The router. Exactly one field is set.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -15,9 +17,9 @@ pub struct Traffic {
     /// By the number of ready pods behind the team's Service: needs nothing else, in steps of one pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_count: Option<PodCount>,
-    /// By an `HTTPRoute` (Gateway API v1) of the team's own.
+    /// By an `HTTPRoute` (Gateway API v1): of the team's own, or one that the operator writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http_route: Option<GatewayRoute>,
+    pub http_route: Option<HttpRoute>,
     /// By a `GRPCRoute` (Gateway API v1) of the team's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grpc_route: Option<GatewayRoute>,
@@ -175,30 +177,42 @@ pub struct RouteRef<'a> {
     pub kind: RouterKind,
     /// Its name.
     pub name: &'a str,
+    /// What is to be in it, where it is the operator's own.
+    pub managed: Option<&'a ManagedRoute>,
     /// The standard pool's Service, where the spec says which.
     pub service: Option<&'a str>,
     /// The controller whose word counts, where the spec says which.
     pub controller: Option<&'a str>,
 }
 
-impl Traffic {
-    /// The object of the team's that weights are written to; `None` by pod counts and by a flag.
+impl FreeThreadRollout {
+    /// The object that weights are written to, the team's or one of ours; `None` by pod counts and by a flag.
     pub fn route(&self) -> Option<RouteRef<'_>> {
-        let gateway = [(RouterKind::HttpRoute, &self.http_route), (RouterKind::GrpcRoute, &self.grpc_route)];
-        let gateway = gateway.into_iter().find_map(|(kind, route)| {
-            let GatewayRoute { name, service, controller_name } = route.as_ref()?;
-            Some(RouteRef { kind, name, service: service.as_deref(), controller: controller_name.as_deref() })
-        });
+        let Traffic { http_route, grpc_route, virtual_service, traefik_service, http_proxy, .. } =
+            &self.spec.traffic;
+        if let Some(HttpRoute { name, managed, service, controller_name }) = http_route {
+            return Some(RouteRef {
+                kind: RouterKind::HttpRoute,
+                // Ours is called as the rollout.
+                name: name.as_ref().or(self.metadata.name.as_ref())?,
+                managed: managed.as_ref(),
+                service: service.as_deref(),
+                controller: controller_name.as_deref(),
+            });
+        }
+        if let Some(GatewayRoute { name, service, controller_name }) = grpc_route {
+            let (kind, service, controller) =
+                (RouterKind::GrpcRoute, service.as_deref(), controller_name.as_deref());
+            return Some(RouteRef { kind, name, managed: None, service, controller });
+        }
         let others = [
-            (RouterKind::VirtualService, &self.virtual_service),
-            (RouterKind::TraefikService, &self.traefik_service),
-            (RouterKind::HttpProxy, &self.http_proxy),
+            (RouterKind::VirtualService, virtual_service),
+            (RouterKind::TraefikService, traefik_service),
+            (RouterKind::HttpProxy, http_proxy),
         ];
-        gateway.or_else(|| {
-            others.into_iter().find_map(|(kind, object)| {
-                let WeightedObject { name, service } = object.as_ref()?;
-                Some(RouteRef { kind, name, service: service.as_deref(), controller: None })
-            })
+        others.into_iter().find_map(|(kind, object)| {
+            let WeightedObject { name, service } = object.as_ref()?;
+            Some(RouteRef { kind, name, managed: None, service: service.as_deref(), controller: None })
         })
     }
 }

@@ -12,10 +12,8 @@ use super::{
     CliError,
     connect::{Connection, duration},
 };
-use crate::api::{ANNOTATION_COMMAND, FreeThreadRollout, Span};
+use crate::api::{ANNOTATION_COMMAND, FreeThreadRollout, MANAGER_COMMAND, Span};
 
-/// Field manager of the annotation.
-const MANAGER: &str = "kubectl-freethread";
 /// Longest wait for the operator's answer.
 const ANSWER: Span = Span::from_secs(10);
 
@@ -30,7 +28,7 @@ pub(super) async fn give(
     let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
     let given = format!("{verb}@{now}");
     let patch = Patch::Merge(json!({"metadata": {"annotations": {ANNOTATION_COMMAND: given}}}));
-    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    let params = PatchParams { field_manager: Some(MANAGER_COMMAND.into()), ..PatchParams::default() };
     let api = connection.rollouts();
     let written = connection.bounded("giving the command", api.patch_metadata(name, &params, &patch)).await;
     written.map_err(|error| connection.explain(name, error))?;

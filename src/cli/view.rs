@@ -231,7 +231,8 @@ fn notes(rollout: &FreeThreadRollout, status: &FreeThreadRolloutStatus, now: Tim
                 .to_owned(),
         );
     }
-    if rollout.status.is_none() {
+    // Generations begin with 1; the API server says -1 for nobody has looked.
+    if status.observed_generation < 1 {
         notes.push("the operator has not looked at it yet: is it running?".to_owned());
     } else if rollout.metadata.generation.is_some_and(|generation| generation > status.observed_generation) {
         notes.push("the operator has not looked at the latest edit yet".to_owned());

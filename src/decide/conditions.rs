@@ -71,9 +71,9 @@ pub(super) fn fill(pass: &mut Pass<'_>, target: i32) {
     }
 }
 
-/// The route is not yet read back as it is to be.
+/// The route is not yet read back as it is to be, or has more than it should for want of somebody who could take it.
 fn moving(pass: &Pass<'_>, target: i32) -> bool {
-    target != pass.written() || !pass.applied()
+    target != pass.written() || !pass.applied() || pass.held.is_some()
 }
 
 fn is_stalled(pass: &Pass<'_>) -> bool {
@@ -144,6 +144,9 @@ fn pool_available(pass: &Pass<'_>, target: i32) -> Said {
 }
 
 fn traffic_converged(pass: &Pass<'_>, target: i32) -> Said {
+    if let Some(held) = &pass.held {
+        return said("TrafficConverged", Some(false), "StandardNotReady", held.clone());
+    }
     if moving(pass, target) {
         let (written, serving) = (pass.written(), pass.serving());
         let message = if pass.by_percent() {

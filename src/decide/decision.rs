@@ -39,6 +39,8 @@ pub struct Input<'a> {
 pub struct Decision {
     /// Where the route should be. A fall is written before anything else.
     pub target: Target,
+    /// What should become of the standard pool's replicas. What brings them back is written right after a weight that falls, or would not.
+    pub standard: StandardWanted,
     /// Pods that our Deployment is to have, where the router does not count pods; `None`: as it is. Never fewer in the pass in which the
     /// weight falls.
     pub replicas: Option<i32>,
@@ -76,8 +78,33 @@ pub enum Movement {
     Stay,
     /// Weight 0 is in effect and persisted: what else is ours goes out of the team's route.
     GiveBack,
+    /// A route of ours becomes what it should be, at the weight that it has.
+    Renew,
     /// Up: last, only on top of the state that was decided on.
     Rise,
+}
+
+/// What should become of the standard pool's replicas. Anything else than [`Self::Leave`] only where `spec.handOver` asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum StandardWanted {
+    /// As they are: whoever scales it decides.
+    Leave,
+    /// Handed over: fewer, and what it had is written on it.
+    Shrink {
+        /// Pods that it has.
+        had: i32,
+        /// Pods that it keeps.
+        to: i32,
+    },
+    /// On the way home.
+    Grow {
+        /// Pods that it has now.
+        seen: i32,
+        /// Pods that all of the traffic needs.
+        to: i32,
+    },
+    /// It is whole: what was written on it goes.
+    Release,
 }
 
 /// What should become of the free-threaded pool's objects.

@@ -4,8 +4,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{
-    Decision, Movement, Note, PoolWanted, SETTLE, Target, conditions,
-    guards::RISE,
+    Decision, Movement, Note, PoolWanted, SETTLE, Target, conditions, hand_over, ours,
     pass::{Pass, after},
     rules::standard_pods,
     text,
@@ -15,7 +14,7 @@ use crate::{
         FreeThreadRolloutStatus, HISTORY_LIMIT, HistoryEntry, Percent, Phase, PoolStatus, Reason, Span,
         VerdictStatus, WEIGHT_CHANGES_LIMIT, WeightChange,
     },
-    observe::{Pod, RollbackNote},
+    observe::{Drawn, Pod, RollbackNote},
 };
 
 /// Not more often than this, unless at once.
@@ -24,18 +23,20 @@ const SHORTEST: SignedDuration = SignedDuration::from_millis(200);
 const INSIST: Span = Span::from_secs(1);
 
 pub(super) fn finish(mut pass: Pass<'_>) -> Decision {
+    let standard = hand_over::hand_over(&mut pass);
     let (target, written) = (pass.target.max(0), pass.written());
     // A cache that is behind does not know of the weight that was written last; one that has the reason for weight 0 does.
     let before = pass.input.status.attempt.as_ref().and_then(|attempt| attempt.weight_changes.last());
-    let unseen = pass.input.observation.route.note.is_none() && (pass.live().is_some() || pass.by_percent());
-    let behind = target == 0 && unseen && before.is_some_and(|change| change.written > 0);
-    let level =
-        target > 0 && target == written && pass.uneven() && pass.guards.first_stop(RISE, &pass).is_none();
+    let number = pass.input.status.attempt.as_ref().map_or(0, |attempt| attempt.number);
+    let known = pass.input.observation.route.note.as_ref().is_some_and(|note| note.attempt >= number);
+    let there = pass.live().is_some() || pass.by_percent();
+    let behind = target == 0 && !known && there && before.is_some_and(|change| change.written > 0);
     let movement = match target.cmp(&written) {
         std::cmp::Ordering::Less => Movement::Fall,
         std::cmp::Ordering::Equal if behind => Movement::Fall,
-        std::cmp::Ordering::Equal if level => Movement::Rise,
+        std::cmp::Ordering::Equal if pass.level => Movement::Rise,
         std::cmp::Ordering::Equal if target == 0 && to_give_back(&pass) => Movement::GiveBack,
+        std::cmp::Ordering::Equal if ours::renews(&mut pass) => Movement::Renew,
         std::cmp::Ordering::Equal => Movement::Stay,
         std::cmp::Ordering::Greater => Movement::Rise,
     };
@@ -73,6 +74,7 @@ pub(super) fn finish(mut pass: Pass<'_>) -> Decision {
         pass.wake_at.map(|at| if at <= now { now } else { at.max(now.checked_add(SHORTEST).unwrap_or(at)) });
     Decision {
         target: Target { movement, share: share(&pass, target), weight: target, note: note(&pass, movement) },
+        standard,
         replicas,
         job: pass.job,
         pool: pass.pool,
@@ -91,32 +93,34 @@ fn to_give_back(pass: &Pass<'_>) -> bool {
 
 /// Pods that our Deployment is to have, where the router does not count pods; `None`: as it is.
 fn replicas(pass: &mut Pass<'_>, target: i32) -> Option<i32> {
-    let live = pass.live().filter(|live| pass.by_percent() && !live.deleting)?;
+    let ours = &pass.input.observation.free_threaded;
+    // KEDA would undo it, and needs no help: what its queue holds at weight 0 is worked off before the pods go.
+    let live = pass.live().filter(|live| pass.by_percent() && !live.deleting && !ours.by_keda())?;
     let wanted = pass.pods_for(target.max(pass.written())).max(pass.ahead);
     if wanted > 0 {
         // Never fewer while there is weight: a standard pool that an autoscaler makes smaller because its traffic is here says nothing of what is
         // needed here. An autoscaler of our own decides by itself, but cannot begin at 0.
-        let scaled = live.replicas > 0 && pass.input.observation.free_threaded.autoscaler.is_some();
+        let scaled = live.replicas > 0 && ours.autoscaler.is_some();
         return (!scaled && live.replicas < wanted).then_some(wanted);
     }
-    // What was sent a moment ago is still answered.
-    let changed = pass
-        .next
-        .attempt
-        .as_ref()
-        .and_then(|attempt| attempt.weight_changes.last())
-        .map(|change| change.at.0);
-    let drained = changed.map(|at| after(at, SETTLE));
-    if live.replicas == 0 || !pass.empty() || pass.input.status.weight.wanted > 0 {
+    if live.replicas == 0 || pass.input.status.weight.wanted > 0 {
         return None;
     }
-    match drained.filter(|at| *at > pass.now()) {
-        Some(at) => {
-            pass.wake(at);
-            None
-        }
-        None => Some(0),
+    drained(pass).then_some(0)
+}
+
+/// Weight 0 is in effect, and what was sent a moment before it was is answered.
+pub(super) fn drained(pass: &mut Pass<'_>) -> bool {
+    if !pass.empty() {
+        return false;
     }
+    let attempt = pass.next.attempt.as_ref();
+    let changed = attempt.and_then(|attempt| attempt.weight_changes.last()).map(|change| change.at.0);
+    let until = changed.map(|at| after(at, SETTLE)).filter(|at| *at > pass.now());
+    if let Some(at) = until {
+        pass.wake(at);
+    }
+    until.is_none()
 }
 
 /// The share that a weight of ours makes.
@@ -132,7 +136,12 @@ fn share(pass: &Pass<'_>, weight: i32) -> Percent {
 /// The weight as written from now on, for the evidence: a cell that holds a change is not counted.
 pub(super) fn record_weight(pass: &mut Pass<'_>, weight: i32) {
     let change = WeightChange { at: pass.stamp(), share: share(pass, weight), written: weight };
+    let (last, seen) = (pass.last_written(), pass.input.status.weight.observed);
+    let seen =
+        seen.filter(|_| pass.input.observation.route.drawn == Drawn::Users && last > 0 && weight > last);
     let Some(attempt) = pass.next.attempt.as_mut() else { return };
+    // At a lower weight somebody left: what is known is of others.
+    attempt.answered_before = seen.or(attempt.answered_before).filter(|_| weight >= last);
     if attempt.converged_at.is_none() {
         attempt.step_counts_from = Some(change.at.clone());
     }
@@ -186,6 +195,12 @@ fn numbers(pass: &mut Pass<'_>) {
     };
     let image = Some(&ours.image).filter(|image| !image.is_empty());
     let note = next.standard.note.clone().filter(|_| observation.standard.is_some());
+    let scaled = ours.autoscaler.as_ref().map(|autoscaler| {
+        let always = if autoscaler.by_keda { ", at weight 0 too" } else { "" };
+        format!("the HorizontalPodAutoscaler {} says how many pods there are{always}", autoscaler.name)
+    });
+    let notes: Vec<String> = note.into_iter().chain(scaled).collect();
+    let note = (!notes.is_empty()).then(|| notes.join("; "));
     let replicas = ours.live.as_ref().map_or(0, |live| live.replicas);
     next.free_threaded = pool(&ours.name, image, replicas, &ours.pods, note);
 }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::{PoolWanted, change::given_back, pass::Pass, preflight};
+use super::{change::given_back, pass::Pass, preflight, rules::removal};
 use crate::api::{Phase, Reason};
 
 /// Everything of ours goes; the rollout stays. `act` takes the finalizer off together with the last of it.
@@ -14,7 +14,7 @@ pub(super) fn giving_back(pass: &mut Pass<'_>) -> ControlFlow<()> {
     // The pool goes only when weight 0 is persisted: a crash in between leaves the same history.
     let back = given_back(pass);
     if back {
-        pass.pool = PoolWanted::Remove;
+        pass.pool = removal(pass);
     } else if pass.empty() {
         pass.wake(pass.now());
     }
@@ -40,6 +40,7 @@ fn going(pass: &mut Pass<'_>) {
         pass.refused()
     );
     pass.say(pass.next.phase, Reason::Uninstalled, message);
+    super::rules::route_stays(pass);
 }
 
 /// Nothing that a later installation could take for a pool that somebody deleted, or for evidence about a pool that it never ran.
@@ -49,6 +50,8 @@ fn begin_afresh(pass: &mut Pass<'_>) {
     pass.next.step = 0;
     pass.next.drift = None;
     pass.next.benefit = None;
+    // Attempts are counted from 1 again.
+    pass.next.hand_over = None;
     pass.say(
         Phase::Pending,
         Reason::Uninstalled,

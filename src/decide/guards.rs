@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::{
+    effect,
     pass::{Pass, after},
     text,
 };
@@ -25,7 +26,7 @@ pub(super) struct Stop {
 }
 
 impl Stop {
-    fn new(reason: Reason, message: impl Into<String>, next: impl Into<String>) -> Self {
+    pub(super) fn new(reason: Reason, message: impl Into<String>, next: impl Into<String>) -> Self {
         Self { phase: None, reason, message: message.into(), next: next.into(), at: None }
     }
     fn paused(reason: Reason, message: impl Into<String>, next: impl Into<String>) -> Self {
@@ -44,7 +45,7 @@ pub(super) struct Guard {
     check: Check,
 }
 
-/// Before pods are made ready for a weight, where the router does not count pods.
+/// Before anything is done for a higher weight: where pods come before it, these are made ready then.
 pub(super) const PREPARE: &[Guard] = &[
     Guard { name: "rise/not-paused", check: not_paused },
     Guard { name: "rise/preflight", check: super::preflight::guard },
@@ -52,25 +53,23 @@ pub(super) const PREPARE: &[Guard] = &[
     Guard { name: "rise/pool-built", check: pool_built },
 ];
 
-/// Before the weight rises.
+/// After those, before the weight rises.
 pub(super) const RISE: &[Guard] = &[
-    Guard { name: "rise/not-paused", check: not_paused },
-    Guard { name: "rise/preflight", check: super::preflight::guard },
-    Guard { name: "rise/standard-ready", check: standard_ready },
-    Guard { name: "rise/pool-built", check: pool_built },
     Guard { name: "rise/overshoot-consent", check: overshoot_consent },
-    Guard { name: "rise/applied", check: applied },
+    Guard { name: "rise/route-written", check: effect::written },
+    Guard { name: "rise/applied", check: effect::applied },
     Guard { name: "rise/warm", check: warm },
     Guard { name: "rise/evidence", check: evidence },
     Guard { name: "rise/baseline", check: baseline },
-    Guard { name: "rise/pods-ready", check: pods_ready },
+    Guard { name: "rise/pods-ready", check: effect::pods_ready },
     Guard { name: "rise/written-ahead", check: written_ahead },
 ];
 
 /// For as long as the weight is where the step wants it.
 pub(super) const HOLD: &[Guard] = &[
     Guard { name: "hold/not-paused", check: not_paused },
-    Guard { name: "hold/applied", check: applied },
+    Guard { name: "hold/route-written", check: effect::written },
+    Guard { name: "hold/applied", check: effect::applied },
     Guard { name: "hold/sighted", check: sighted },
     Guard { name: "hold/calm", check: calm },
 ];
@@ -81,7 +80,7 @@ pub(super) const ADVANCE: &[Guard] = &[
     Guard { name: "advance/of-this-step", check: of_this_step },
     Guard { name: "advance/safe", check: safe },
     Guard { name: "advance/clear", check: clear },
-    Guard { name: "advance/observed", check: observed },
+    Guard { name: "advance/observed", check: effect::observed },
     Guard { name: "advance/warm", check: warm },
     Guard { name: "advance/approved", check: approved },
 ];
@@ -98,7 +97,7 @@ impl Guards {
 
     /// Their names, in order.
     pub fn names() -> Vec<&'static str> {
-        [RISE, HOLD, ADVANCE].into_iter().flatten().map(|guard| guard.name).collect()
+        [PREPARE, RISE, HOLD, ADVANCE].into_iter().flatten().map(|guard| guard.name).collect()
     }
 
     /// All but one: what a test does to see its properties fail.
@@ -169,35 +168,8 @@ fn overshoot_consent(pass: &Pass<'_>) -> Option<Stop> {
     Some(Stop::paused(Reason::AwaitingOvershootConsent, message, format!("a person consents: {command}")))
 }
 
-/// What was written serves, no more and no less.
-fn applied(pass: &Pass<'_>) -> Option<Stop> {
-    let written = pass.written();
-    let Some(serving) = pass.serving() else {
-        let route = &pass.input.observation.route;
-        let trouble = route.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
-        let message =
-            format!("{}: {} is written and not in effect yet{trouble}", route.what, pass.amount(written));
-        let stop = Stop::new(Reason::RouteNotAccepted, message, "the gateway takes it");
-        return Some(before_deadline(pass, stop));
-    };
-    if serving == written {
-        return None;
-    }
-    if serving < written && pass.input.observation.route.trouble.is_some() {
-        let stop = Stop::new(Reason::RouteNotAccepted, super::step::serve(pass), "the gateway takes it");
-        return Some(before_deadline(pass, stop));
-    }
-    if serving > written {
-        let message = format!("{serving} serve and {written} are wanted: waiting until the others have gone");
-        return Some(Stop::new(Reason::Converging, message, "the route is read back as written"));
-    }
-    let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
-    let message = format!("{}{trouble}", super::step::serve(pass));
-    Some(before_deadline(pass, Stop::new(Reason::WaitingForPods, message, "the pods become ready")))
-}
-
 /// Only a step under way ends at a deadline; see `step`.
-fn before_deadline(pass: &Pass<'_>, stop: Stop) -> Stop {
+pub(super) fn before_deadline(pass: &Pass<'_>, stop: Stop) -> Stop {
     let since = pass.next.attempt.as_ref().and_then(|attempt| attempt.waiting_since.clone());
     match since.map(|since| after(since.0, pass.input.spec.progress_deadline)) {
         Some(at) if super::step::deadline_counts(pass) => {
@@ -205,25 +177,6 @@ fn before_deadline(pass: &Pass<'_>, stop: Stop) -> Stop {
         }
         _ => stop,
     }
-}
-
-/// There are pods for the weight before it is written.
-fn pods_ready(pass: &Pass<'_>) -> Option<Stop> {
-    let wanted = pass.pods_for(pass.reach().weight);
-    let (ready, scaled) = (pass.ready(), pass.live().map_or(0, |live| live.replicas));
-    // An autoscaler of its own has the last word on how many there are.
-    let wanted = if pass.input.observation.free_threaded.autoscaler.is_some() {
-        scaled.clamp(1, wanted.max(1))
-    } else {
-        wanted
-    };
-    if !pass.by_percent() || ready >= wanted {
-        return None;
-    }
-    let trouble = pass.trouble().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
-    let message =
-        format!("{}: {ready} of {} are ready for it{trouble}", pass.step_name(), text::pods(wanted));
-    Some(before_deadline(pass, Stop::new(Reason::WaitingForPods, message, "the pods become ready")))
 }
 
 fn warm(pass: &Pass<'_>) -> Option<Stop> {
@@ -393,25 +346,6 @@ pub(super) fn inconclusive(pass: &Pass<'_>) -> String {
         ),
         None => format!("{step}: not shown to be safe in {max}: {}", text::open(&finding.sentence)),
     }
-}
-
-/// Configured is never taken for observed: where requests go elsewhere than the weight says (a second route, a cache, a session) nothing that they
-/// show is about this weight. By pod counts connections alone decide, and the share is what it is.
-fn observed(pass: &Pass<'_>) -> Option<Stop> {
-    let (written, route) = (pass.written(), &pass.input.observation.route);
-    let share = pass.input.finding.observed?;
-    // A flag has as many shares as it has keys: where those are few, it is what they make.
-    if route.group.is_empty() || !share.contradicts(f64::from(written) / 100.0) {
-        return None;
-    }
-    let message = format!(
-        "{}: {written} % is written and {} of {:.0} requests were answered by the free-threaded pool: they come another way than through {}",
-        pass.step_name(),
-        text::percent(share.ours),
-        share.of,
-        route.what
-    );
-    Some(Stop::new(Reason::RouteNotAccepted, message, "requests follow the weight"))
 }
 
 fn clear(pass: &Pass<'_>) -> Option<Stop> {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{Note, PoolWanted, change, finish::record_weight, gitops, pass::Pass, step};
@@ -47,8 +47,10 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
     // a crash kept from the status, or a rise that the API server refused.
     let own = route.edited_by.is_none() && (written == pass.reach().weight || written == before_last(pass));
     let scaled = written != last && !own;
-    let by = if scaled { &route.edited_by } else { &live.edited_by };
+    let rewritten = rewritten(pass);
+    let by = if scaled || rewritten.is_some() { &route.edited_by } else { &live.edited_by };
     let by = by.clone().unwrap_or_else(|| "someone".into());
+    let (of_route, of_pool) = (route.edited_at, live.edited_at);
     let name = &pass.input.observation.free_threaded.name;
     if scaled {
         record_weight(pass, written);
@@ -60,10 +62,16 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
         } else {
             format!("{by} scaled Deployment {name} from {last} to {written}")
         };
-        let reason = if pass.by_percent() { Reason::RouteContested } else { Reason::PoolContested };
-        count(pass, &by, &what, reason);
-    } else if live.edited_by.is_some() && !live.deleting && !just_counted(pass, &by) {
-        count(pass, &by, &format!("{by} changed Deployment {name}"), Reason::PoolContested);
+        let (reason, at) = if pass.by_percent() {
+            (Reason::RouteContested, of_route)
+        } else {
+            (Reason::PoolContested, of_pool)
+        };
+        count(pass, &by, at, &what, reason);
+    } else if rewritten.is_some() {
+        count_rewritten(pass);
+    } else if live.edited_by.is_some() && !live.deleting && !just_counted(pass, &by, of_pool) {
+        count(pass, &by, of_pool, &format!("{by} changed Deployment {name}"), Reason::PoolContested);
     }
     let contested = pass.next.drift.as_ref().filter(|drift| drift.count >= CONTESTED);
     let contested = contested.map(|drift| drift.manager.clone());
@@ -72,11 +80,12 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
     put_back(pass);
     let resume = format!("kubectl freethread resume {}", pass.input.name);
     // Of the two the one that it happened to last.
-    let of_route = pass.by_percent() && (scaled || pass.input.status.reason == Reason::RouteContested);
-    if of_route {
+    let happened = scaled || rewritten.is_some();
+    if pass.by_percent() && (happened || pass.input.status.reason == Reason::RouteContested) {
+        let managed = pass.input.spec.traffic.managed().is_some();
+        let what = if managed { route.what.clone() } else { format!("the weight in {}", route.what) };
         let message = format!(
-            "{other} changes the weight in {} again and again: the weight does not rise; {}",
-            route.what,
+            "{other} changes {what} again and again: the weight does not rise; {}",
             gitops::rule(&other, route)
         );
         pass.say(Phase::Paused, Reason::RouteContested, message);
@@ -91,6 +100,43 @@ pub(super) fn drift(pass: &mut Pass<'_>) -> ControlFlow<()> {
     Break(())
 }
 
+/// Who changed a route of ours otherwise than in its weight.
+fn rewritten<'a>(pass: &Pass<'a>) -> Option<&'a String> {
+    let route = &pass.input.observation.route;
+    route.edited_by.as_ref().filter(|_| route.stale)
+}
+
+fn count_rewritten(pass: &mut Pass<'_>) {
+    let route = &pass.input.observation.route;
+    let Some(by) = rewritten(pass).filter(|by| !just_counted(pass, by, route.edited_at)) else { return };
+    count(pass, by, route.edited_at, &format!("{by} changed {}", route.what), Reason::RouteContested);
+}
+
+/// Whether a route of ours is to become what it should be, whatever the phase. What somebody changed is counted; what is contested is put back
+/// not more often than the pause.
+pub(super) fn renews(pass: &mut Pass<'_>) -> bool {
+    let leaving = pass.input.deleting || pass.input.giving_back;
+    if !pass.input.observation.route.stale || leaving || !pass.input.observation.obstacles.is_empty() {
+        return false;
+    }
+    if rewritten(pass).is_none() {
+        return true;
+    }
+    count_rewritten(pass);
+    let now = pass.stamp();
+    let Some(drift) = pass.next.drift.as_mut().filter(|drift| drift.count >= CONTESTED) else { return true };
+    // The pool is put back in this very pass: both were due.
+    if drift.put_back_at.as_ref() == Some(&now) {
+        return true;
+    }
+    if let Some(again) = paused_until(drift, &now) {
+        pass.wake(again);
+        return false;
+    }
+    drift.put_back_at = Some(now);
+    true
+}
+
 /// At once, and then not more often than the pause.
 fn put_back(pass: &mut Pass<'_>) {
     if pass.target < pass.written() {
@@ -99,14 +145,18 @@ fn put_back(pass: &mut Pass<'_>) {
     }
     let (now, edited) = (pass.stamp(), pass.live().is_none_or(|live| live.edited_by.is_some()));
     let Some(drift) = pass.next.drift.as_mut().filter(|_| edited) else { return pass.want_pool() };
-    let last = drift.put_back_at.as_ref().map(|at| at.0).filter(|at| *at <= now.0);
-    let again = last.and_then(|at| at.checked_add(CONTEST_PAUSE).ok()).filter(|again| *again > now.0);
-    if let Some(again) = again {
+    if let Some(again) = paused_until(drift, &now) {
         pass.wake(again);
     } else {
         drift.put_back_at = Some(now);
         pass.want_pool();
     }
+}
+
+/// When what is contested may be put back again, if that is still to come.
+fn paused_until(drift: &DriftStatus, now: &MicroTime) -> Option<Timestamp> {
+    let last = drift.put_back_at.as_ref().map(|at| at.0).filter(|at| *at <= now.0);
+    last.and_then(|at| at.checked_add(CONTEST_PAUSE).ok()).filter(|again| *again > now.0)
 }
 
 /// Pods before the last change of the weight.
@@ -117,8 +167,7 @@ fn before_last(pass: &Pass<'_>) -> i32 {
 }
 
 /// Putting back takes a moment, or longer where it is refused: until then the same edit is seen again.
-fn just_counted(pass: &Pass<'_>, by: &str) -> bool {
-    let edited_at = pass.live().and_then(|live| live.edited_at);
+fn just_counted(pass: &Pass<'_>, by: &str, edited_at: Option<Timestamp>) -> bool {
     pass.next.drift.as_ref().is_some_and(|drift| {
         if let (Some(counted), Some(seen)) = (&drift.edited_at, edited_at) {
             return drift.manager == by && counted.0 == seen;
@@ -128,12 +177,12 @@ fn just_counted(pass: &Pass<'_>, by: &str) -> bool {
     })
 }
 
-fn count(pass: &mut Pass<'_>, by: &str, what: &str, reason: Reason) {
+fn count(pass: &mut Pass<'_>, by: &str, edited_at: Option<Timestamp>, what: &str, reason: Reason) {
     let before = pass.next.drift.as_ref();
     let count = before.map_or(0, |drift| drift.count).saturating_add(1);
     let put_back_at = before.and_then(|drift| drift.put_back_at.clone());
     let at: MicroTime = pass.stamp();
-    let edited_at = pass.live().and_then(|live| live.edited_at).map(MicroTime);
+    let edited_at = edited_at.map(MicroTime);
     pass.next.drift = Some(DriftStatus { count, manager: by.to_owned(), at, edited_at, put_back_at });
     if count < CONTESTED {
         let times = if count == 1 { "once".into() } else { format!("{count} times") };

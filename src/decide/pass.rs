@@ -28,8 +28,10 @@ pub(super) struct Pass<'a> {
     pub(super) wanted: i32,
     /// Weight that the route is to have, in the router's unit.
     pub(super) target: i32,
-    /// Pods of the pool that are made ready ahead of a weight, where the router does not count pods.
+    /// Pods of the pool that are made ready ahead of a weight; by pod counts the weight itself brings them.
     pub(super) ahead: i32,
+    /// The weight stays, and is written once more: a place of the route has less of it.
+    pub(super) level: bool,
     pub(super) job: JobWanted,
     pub(super) pool: PoolWanted,
     /// Events besides the one of a changed phase or weight.
@@ -37,6 +39,8 @@ pub(super) struct Pass<'a> {
     pub(super) wake_at: Option<Timestamp>,
     /// Somebody else raised our weight: what it should be.
     pub(super) cap: Option<i32>,
+    /// Why the weight cannot fall as far as it should: the standard pool is not back yet.
+    pub(super) held: Option<String>,
 }
 
 impl<'a> Pass<'a> {
@@ -53,11 +57,13 @@ impl<'a> Pass<'a> {
             wanted: 0,
             target: 0,
             ahead: 0,
+            level: false,
             job: JobWanted::Leave,
             pool: PoolWanted::Leave,
             notes: Vec::new(),
             wake_at: None,
             cap: None,
+            held: None,
         };
         pass.heal_clock();
         pass
@@ -111,8 +117,9 @@ impl<'a> Pass<'a> {
     /// What is written is in effect, no more and no less. A gateway that says nothing for long after a weight of 0 (it was taken down, say) holds up
     /// nothing.
     pub(super) fn applied(&self) -> bool {
+        let route = &self.input.observation.route;
         let last = self.next.attempt.as_ref().and_then(|attempt| attempt.weight_changes.last());
-        let unheard = last.is_none_or(|change| after(change.at.0, UNHEARD) <= self.now());
+        let unheard = !route.unseen && last.is_none_or(|change| after(change.at.0, UNHEARD) <= self.now());
         self.serving() == Some(self.written()) || (self.written() == 0 && self.serving().is_none() && unheard)
     }
 
@@ -263,7 +270,7 @@ impl<'a> Pass<'a> {
 
     /// Weight 0 and the end of the attempt.
     pub(super) fn roll_back(&mut self, reason: Reason, sentence: &str) {
-        let message = format!("{}{BACK}", super::text::open(sentence));
+        let message = format!("{}{}", super::text::open(sentence), super::hand_over::back(self));
         super::commands::overtaken(self, &message);
         self.say(Phase::RolledBack, reason, message);
         self.rest();
@@ -385,6 +392,7 @@ impl<'a> Pass<'a> {
             estimates: Vec::new(),
             checkpoint: None,
             weight_changes: Vec::new(),
+            answered_before: None,
             guard_since: None,
         }
     }

@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 use super::{
     Note, PoolWanted, benefit, change, commands, estimate,
+    finish::drained,
     guards::Stop,
     hash::spec_hash,
     pass::{Pass, after},
@@ -24,13 +25,32 @@ pub(super) fn deleting(pass: &mut Pass<'_>) -> ControlFlow<()> {
     if !pass.input.deleting {
         return Continue(());
     }
-    pass.pool = PoolWanted::Remove;
+    pass.pool = removal(pass);
     let message = format!(
         "the rollout is being deleted: traffic goes back first, then the pool goes{}",
         pass.refused()
     );
     pass.say(pass.next.phase, Reason::Deleting, message);
+    route_stays(pass);
     Break(())
+}
+
+/// The pool goes. Its pods keep it until traffic has left them; those that KEDA keeps would for ever, and go when nothing is sent to them any more.
+pub(super) fn removal(pass: &mut Pass<'_>) -> PoolWanted {
+    let kept =
+        pass.input.observation.free_threaded.by_keda() && pass.live().is_some_and(|live| !live.deleting);
+    if kept && !drained(pass) { PoolWanted::Leave } else { PoolWanted::Remove }
+}
+
+/// A route of ours outlives us: users come through it. Said once.
+pub(super) fn route_stays(pass: &mut Pass<'_>) {
+    let (before, reason) = (pass.input.status.reason, pass.next.reason);
+    let route = &pass.input.observation.route;
+    if route.ours && before != reason {
+        let how = if route.stale { "as it was edited" } else { "with everything on the standard Service" };
+        let message = format!("{} stays, {how}: it is yours from now on", route.what);
+        pass.notes.push(Note { warning: false, reason, message });
+    }
 }
 
 /// The operator died between weight 0 and the status: why the traffic is back stands on the Deployment. A status from before the note's

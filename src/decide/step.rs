@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use super::{
     benefit,
     guards::{ADVANCE, HOLD, PREPARE, RISE, Stop, built, inconclusive, undecided_until},
+    hand_over,
     pass::{Pass, after},
     preflight,
     rules::standard_pods,
@@ -37,7 +38,7 @@ pub(super) fn step(pass: &mut Pass<'_>) -> ControlFlow<()> {
         };
         let sentence = format!("{}: {missing} after {deadline}{trouble}", pass.step_name());
         pass.roll_back(Reason::ProgressDeadlineExceeded, &sentence);
-    } else if desired > pass.written() {
+    } else if desired > pass.written() || pass.uneven() {
         rise(pass, desired);
     } else {
         dwell(pass);
@@ -164,13 +165,15 @@ fn fall(pass: &mut Pass<'_>) {
 }
 
 fn rise(pass: &mut Pass<'_>, desired: i32) {
-    if pass.by_percent() && pass.guards.first_stop(PREPARE, pass).is_none() {
-        pass.ahead = pass.pods_for(desired);
+    let mut stop = pass.guards.first_stop(PREPARE, pass);
+    if stop.is_none() {
+        pass.ahead = if pass.by_percent() { pass.pods_for(desired) } else { 0 };
+        stop = pass.guards.first_stop(RISE, pass);
     }
-    if let Some(stop) = pass.guards.first_stop(RISE, pass) {
+    if let Some(stop) = stop {
         return wait(pass, stop);
     }
-    pass.target = desired;
+    (pass.target, pass.level) = (desired, desired == pass.written());
     let message = sentence(pass);
     pass.say(pass.base_phase(), Reason::Converging, message);
     let waits = if pass.by_percent() { "the gateway takes the weight" } else { "the pods become ready" };
@@ -241,7 +244,8 @@ fn advance(pass: &mut Pass<'_>) {
 
 fn settled(pass: &mut Pass<'_>) {
     let (reason, benefit) = benefit::words(pass);
-    let message = format!("{}; all steps are done, the guard stays on{benefit}", sentence(pass));
+    let handed = hand_over::words(pass);
+    let message = format!("{}; all steps are done, the guard stays on{benefit}{handed}", sentence(pass));
     pass.say(pass.base_phase(), reason, message);
     match benefit::measured_until(pass) {
         Some(at) => pass.expect("it is known whether it is worth it, or that it cannot be known", Some(at)),

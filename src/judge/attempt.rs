@@ -170,7 +170,7 @@ impl Attempt {
         let tested: Vec<(usize, &Cell)> =
             cells.iter().filter(|(_, c)| counts(c)).map(|(i, c)| (*i, c)).collect();
         if let Some((_, cell)) = tested.first() {
-            self.merge.push(cell.end, &tested);
+            self.merge.push(cell.end, &tested, self.weights.is_all(cell.start));
         }
     }
 
@@ -222,15 +222,15 @@ impl Attempt {
         if let Some((_, term)) = terms().find(|(_, term)| term.held.is_some()) {
             return Verdict::SharedIncident(self.evidence(spec, Some(term), term.held.unwrap_or_default()));
         }
-        let term = foremost_term(&terms().map(|(_, term)| term));
+        let promised = spec.tolerate.is_none() || self.alone(spec, now);
+        let term = foremost_term(&terms().map(|(_, term)| term), promised);
         let span = metric.step.span(term.map_or(0, |term| term.boundary));
-        let evidence = self.evidence(spec, term, span);
-        let evidence =
-            Evidence { safe: metric.step.safe.as_ref().map(|safe| ratio(safe.ln_m())), ..evidence };
-        let why = metric.unknown(spec, blind, now).or(match standing {
+        let safe = metric.step.safe.as_ref().filter(|_| !promised).map(|safe| ratio(safe.ln_m()));
+        let evidence = Evidence { safe, ..self.evidence(spec, term, span) };
+        let why = metric.unknown(blind, promised, now).or(match standing {
             Standing::Breach(_) => Some(Why::Ended),
             Standing::Waiting { until, .. } => Some(Why::Confirming { until: *until }),
-            Standing::Quiet | Standing::Shared => metric.too_little(spec),
+            Standing::Quiet | Standing::Shared => metric.too_little(spec, promised),
         });
         match why {
             Some(why) => Verdict::Unknown { why, evidence },
@@ -238,6 +238,11 @@ impl Attempt {
             None if evidence.safe.is_none_or(|safe| safe >= evidence.safe_bound) => Verdict::Safe(evidence),
             None => Verdict::Clear(evidence),
         }
+    }
+
+    /// Held to its promise alone, because all requests are the free-threaded pool's. (Pods exist and restart at any weight.)
+    fn alone(&self, spec: &MetricSpec, now: i64) -> bool {
+        spec.kind != MetricKind::Restarts && self.weights.is_all(now)
     }
 
     fn evidence(&self, spec: &MetricSpec, term: Option<&Term>, span: Span) -> Evidence {
@@ -300,8 +305,8 @@ impl Metric {
         if self.problem.is_some() { Some(self.fresh.unreadable()) } else { self.fresh.blind(now) }
     }
 
-    /// Data that is missing, stale or contradictory.
-    fn unknown(&self, spec: &MetricSpec, blind: Option<Blindness>, now: i64) -> Option<Why> {
+    /// Data that is missing, stale or contradictory. A promise to users can be judged without the standard pool.
+    fn unknown(&self, blind: Option<Blindness>, promised: bool, now: i64) -> Option<Why> {
         if let Some(problem) = &self.problem {
             return Some(Why::QueryFailed { problem: problem.clone() });
         }
@@ -309,17 +314,19 @@ impl Metric {
             return Some(Why::SeveralProcesses { pod: pod.to_owned() });
         }
         let Blindness { pools, since, never } = blind?;
-        // A promise to users can be judged without the standard pool.
-        if pools == Pools::Standard && spec.tolerate.is_none() {
+        if pools == Pools::Standard && promised {
             return None;
         }
         Some(if never { Why::NoData { pools } } else { Why::Stale { pools, age_ms: now - since } })
     }
 
     /// Data that does not suffice.
-    fn too_little(&self, spec: &MetricSpec) -> Option<Why> {
+    fn too_little(&self, spec: &MetricSpec, promised: bool) -> Option<Why> {
         if spec.kind == MetricKind::Restarts {
             return None;
+        }
+        if promised && spec.objective.is_none() {
+            return Some(Why::NobodyToCompareWith);
         }
         let span = self.step.span(0);
         let (have, standard) = (span.free_threaded.n, span.standard.n);
@@ -333,7 +340,7 @@ impl Metric {
         if have < need {
             return Some(Why::NotEnough { have, need });
         }
-        (standard <= 0.0 && spec.tolerate.is_some()).then_some(Why::NoTraffic { pool: Pool::Standard })
+        (standard <= 0.0 && !promised).then_some(Why::NoTraffic { pool: Pool::Standard })
     }
 }
 
@@ -364,13 +371,13 @@ impl Step {
 }
 
 /// The term of a metric that its sentence is about: of the comparison or the objective, whichever has more evidence, and of a
-/// comparison at several boundaries the one with the most, unless none of them has moved.
-fn foremost_term<'a>(terms: &(impl Iterator<Item = &'a Term> + Clone)) -> Option<&'a Term> {
+/// comparison at several boundaries the one with the most, unless none of them has moved. Only of a promise where it is `promised` alone.
+fn foremost_term<'a>(terms: &(impl Iterator<Item = &'a Term> + Clone), promised: bool) -> Option<&'a Term> {
     let compared = || terms.clone().filter(|term| term.objective().is_none());
-    let promised = terms.clone().find(|term| term.objective().is_some());
+    let objective = terms.clone().find(|term| term.objective().is_some());
     let together = log_sum_exp(compared().map(Term::ln_term));
-    if promised.is_some_and(|term| term.ln_term() > together) {
-        return promised;
+    if objective.is_some_and(|term| promised || term.ln_term() > together) {
+        return objective;
     }
     let (_, largest) = largest_of(compared().enumerate())?;
     if largest.ln_m() > UNMOVED { Some(largest) } else { compared().next() }
@@ -393,14 +400,20 @@ fn blind_rank(pools: Pools) -> u8 {
     }
 }
 
-/// The verdict that takes precedence; among several that are unknown, one that is blind, on our pool alone first.
+/// The verdict that takes precedence; among several that are unknown, one that is blind, on our pool alone first. What cannot be compared any
+/// more says nothing, as long as anything else does.
 fn foremost(metrics: &[MetricVerdict]) -> Option<Verdict> {
+    let silent = |m: &MetricVerdict| {
+        matches!(&m.verdict, Verdict::Unknown { why: Why::NobodyToCompareWith, .. }) && m.blind.is_none()
+    };
     let rank =
         |m: &MetricVerdict| (m.verdict.rank(), m.blind.map_or(u8::MAX, |blind| blind_rank(blind.pools)));
     let clear = |m: &MetricVerdict| m.verdict.evidence().map_or(0.0, |e| e.term);
-    let first = metrics.iter().reduce(|best, next| {
+    let first = |best: &'_ MetricVerdict, next: &'_ MetricVerdict| {
         let more = matches!(next.verdict, Verdict::Clear(_) | Verdict::Safe(_)) && clear(next) > clear(best);
-        if rank(next) < rank(best) || rank(next) == rank(best) && more { next } else { best }
-    });
-    first.map(|m| m.verdict.clone())
+        rank(next) < rank(best) || rank(next) == rank(best) && more
+    };
+    let telling = metrics.iter().filter(|m| !silent(m));
+    let foremost = telling.reduce(|best, next| if first(best, next) { next } else { best });
+    foremost.or(metrics.first()).map(|m| m.verdict.clone())
 }

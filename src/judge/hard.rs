@@ -281,6 +281,8 @@ mod tests {
             pods: vec![pod("orders-a"), pod("orders-b")],
             template_hash: String::new(),
             autoscaler_counts_ours: None,
+            scaled_by: None,
+            before: None,
         };
         Observation {
             preflight: None,

@@ -110,8 +110,9 @@ impl Merge {
     }
 
     /// Takes cells of different metrics (by index) that end at `end` (ms) and says what follows. A metric without a cell keeps its
-    /// last `M`, and nothing is redistributed. After a breach nothing counts any more.
-    pub(super) fn push(&mut self, end: i64, cells: &[(usize, &Cell)]) {
+    /// last `M`, and nothing is redistributed. After a breach nothing counts any more. Where the free-threaded pool is `alone`, nobody is
+    /// waited for who could say that it is hit alike.
+    pub(super) fn push(&mut self, end: i64, cells: &[(usize, &Cell)], alone: bool) {
         if matches!(self.standing, Standing::Breach(_)) {
             return;
         }
@@ -124,7 +125,7 @@ impl Merge {
             }
             self.release(*metric);
         }
-        self.standing = self.decide(end);
+        self.standing = self.decide(end, alone);
     }
 
     /// Ends holds of a metric whose standard pool is well again, or has no traffic to say.
@@ -141,7 +142,7 @@ impl Merge {
         self.recent.get(metric).map(Recent::sum).unwrap_or_default()
     }
 
-    fn decide(&mut self, end: i64) -> Standing {
+    fn decide(&mut self, end: i64, alone: bool) -> Standing {
         let regressions = self.terms.iter().enumerate().filter(|(_, t)| t.objective().is_none());
         if let Some(term) = over(regressions, self.bar) {
             return self.breach(term);
@@ -155,7 +156,8 @@ impl Merge {
             let share = span.free_threaded.share();
             let crossed = *self.crossed.get_or_insert(end);
             let expected = span.standard.n * share;
-            if self.recent_of(term.metric).n > 0.0 && expected < EXPECTED_BAD && end - crossed < WAIT_MS {
+            let heard = !alone && self.recent_of(term.metric).n > 0.0;
+            if heard && expected < EXPECTED_BAD && end - crossed < WAIT_MS {
                 return Standing::Waiting { term: index, until: crossed + WAIT_MS };
             }
             if span.standard.n <= 0.0 || span.standard.share() <= p0.max(share / 3.0) {

@@ -85,9 +85,11 @@ fn unknown(why: &Why) -> Reason {
         Why::QueryFailed { .. } | Why::SeveralProcesses { .. } => Reason::MetricsUnavailable,
         Why::NoData { .. } | Why::Stale { .. } => Reason::Blind,
         Why::WarmingUp => Reason::WarmingUp,
-        Why::Confirming { .. } | Why::NoTraffic { .. } | Why::NotEnough { .. } | Why::Ended => {
-            Reason::InsufficientEvidence
-        }
+        Why::Confirming { .. }
+        | Why::NoTraffic { .. }
+        | Why::NobodyToCompareWith
+        | Why::NotEnough { .. }
+        | Why::Ended => Reason::InsufficientEvidence,
     }
 }
 

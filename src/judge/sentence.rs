@@ -67,6 +67,9 @@ impl Why {
             }
             Self::WarmingUp => "all free-threaded pods are still warming up".to_owned(),
             Self::NoTraffic { pool } => format!("the {pool} has had no requests in this step"),
+            Self::NobodyToCompareWith => {
+                "at 100 % there is nobody to compare with, and it has no max of its own".to_owned()
+            }
             Self::NotEnough { have, need } => {
                 format!("{} of {} requests needed in this step", number(have.floor()), number(need.ceil()))
             }

@@ -127,7 +127,7 @@ fn the_layers() {
             let metrics = (0..list(&case["tests"]).len() / 2).filter(|m| !unknown.contains(&(*m as u64)));
             let cells: Vec<(usize, Cell)> = metrics.map(|m| (m, cell(given, m))).collect();
             let together: Vec<(usize, &Cell)> = cells.iter().map(|(m, cell)| (*m, cell)).collect();
-            merge.push(given[1].as_i64().unwrap() * 1000, &together);
+            merge.push(given[1].as_i64().unwrap() * 1000, &together, false);
             assert_eq!(word(&merge, case), row["verdict"].as_str().unwrap(), "{}, row {i}", case["case"]);
             for (term, want) in merge.terms.iter().zip(list(&row["lnM"])) {
                 same(term.ln_m(), float(want), &format!("{}, row {i}", case["case"]));

@@ -97,6 +97,8 @@ pub enum Why {
         /// The pool without.
         pool: Pool,
     },
+    /// Without a promise, while all traffic is the free-threaded pool's.
+    NobodyToCompareWith,
     /// Too few requests in this step.
     NotEnough {
         /// Requests of the free-threaded pool so far.

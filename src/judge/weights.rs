@@ -38,6 +38,11 @@ impl Weights {
         self.changes.range(..=at).next_back().map(|(_, share)| *share).filter(|share| share.is_finite())
     }
 
+    /// Whether all of the traffic is the free-threaded pool's from `at` (ms) on: nobody is left to compare with.
+    pub fn is_all(&self, at: i64) -> bool {
+        self.at(at).is_some_and(|share| share >= 1.0)
+    }
+
     /// Forgets what no longer matters from `before` (ms) on.
     pub fn prune(&mut self, before: i64) {
         if let Some((keep, _)) = self.changes.range(..=before).next_back() {
@@ -63,6 +68,8 @@ mod tests {
             [(0, 100), (100, 101), (101, 200)].map(|(a, b)| weights.changed_in(a, b)),
             [false, true, false]
         );
+        weights.learn(&[WeightChange { at: 400, share: 1.0 }]);
+        assert_eq!([200, 300, 400].map(|at| weights.is_all(at)), [false, false, true]);
         weights.prune(250);
         weights.learn(&changes);
         assert_eq!([150, 250].map(|at| weights.at(at)), [None, Some(0.25)]);

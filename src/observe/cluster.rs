@@ -10,8 +10,9 @@ use kube::{ResourceExt, core::DynamicObject, runtime::reflector::ObjectRef};
 use serde_json::Value;
 
 use super::{
-    FreeThreadedPool, LivePool, LogSignal, LogTail, Observation, Obstacle, Pod, Precision, RollbackNote,
-    RouteState, StandardPool, Stores,
+    Autoscaler, FreeThreadedPool, LivePool, LogSignal, LogTail, Observation, Obstacle, Pod, Precision,
+    RollbackNote, RouteState, StandardPool, Stores,
+    autoscaler::autoscaler,
     obstacles::{managed_by_other, taken},
     pods::{pod, text},
     preflight::preflight,
@@ -20,11 +21,12 @@ use super::{
 };
 use crate::{
     api::{
-        ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, Check, FreeThreadRollout, LABEL_POOL, LABEL_PREFLIGHT,
-        LABEL_ROLLOUT, MANAGER_FLAG, MANAGER_POOL, MANAGER_ROUTE, POOL_FREE_THREADED,
+        ANNOTATION_REPLICAS, ANNOTATION_ROLLBACK, ANNOTATION_TEMPLATE_HASH, Check, FreeThreadRollout,
+        LABEL_POOL, LABEL_PREFLIGHT, LABEL_ROLLOUT, MANAGER_FLAG, MANAGER_HAND_OVER, MANAGER_POOL,
+        MANAGER_ROUTE, POOL_FREE_THREADED,
     },
     pool::{Rendered, render, standard_hash},
-    route::Backends,
+    route::{Backends, Plan},
 };
 
 /// Where managed fields say that somebody owns a part of the pod template, and the replicas.
@@ -50,6 +52,8 @@ pub struct Scene {
     pub backends: Backends,
     /// Our Service as it should be, where the router needs one.
     pub service: Option<Value>,
+    /// The route as it should be, where it is our own.
+    pub managed: Option<Plan>,
 }
 
 /// Observe the world of one rollout. What the logs show and `scrape_interval_ms` come from their own rooms.
@@ -88,6 +92,13 @@ pub fn observe(
     let container = rendered.as_ref().map(|r| r.container.clone()).unwrap_or_default();
     let standard =
         workload.as_ref().map(|w| standard_pool(w, rendered.as_ref(), &services, stores, &container));
+    let scaled = autoscaler(&namespace, &rollout.pool_name(), stores);
+    if let Some(other) = scaled.as_ref().filter(|_| rollout.spec.traffic.pod_count.is_some()) {
+        let (name, pool) = (&other.name, rollout.pool_name());
+        let what =
+            format!("HorizontalPodAutoscaler {name} scales Deployment {pool}, whose pods are the weight");
+        obstacles.push(Obstacle::ManagedByOther { what });
+    }
     let (pods, our_pods) = our_pods(&namespace, &name, &container, stores);
     let by_pods = route(
         &rollout.pool_name(),
@@ -96,7 +107,7 @@ pub fn observe(
         &pods,
         rollout.spec.free_threaded.max_replicas,
     );
-    let Routed { state: route, object, backends, service, obstacle } =
+    let Routed { state: route, object, backends, service, managed, obstacle } =
         routed(rollout, &services, by_pods, live.as_deref(), rendered.as_ref(), stores);
     obstacles.extend(obstacle);
     let free_threaded = FreeThreadedPool {
@@ -105,7 +116,7 @@ pub fn observe(
         trouble: live.as_deref().and_then(replica_failure),
         service: routes::has_any(rollout, stores),
         service_missing: service.as_ref().is_some_and(|wanted| !routes::has(wanted, stores)),
-        autoscaler: autoscaler(&namespace, &rollout.pool_name(), stores),
+        autoscaler: scaled,
         live: live.as_deref().map(live_pool),
         wanted_hash: rendered.as_ref().map(|r| r.hash.clone()).unwrap_or_default(),
         pods,
@@ -122,7 +133,7 @@ pub fn observe(
         scrape_interval_ms,
     };
     let live_owners = live.map(|d| d.managed_fields().to_vec()).unwrap_or_default();
-    Scene { observation, rendered, jobs, our_pods, live_owners, route: object, backends, service }
+    Scene { observation, rendered, jobs, our_pods, live_owners, route: object, backends, service, managed }
 }
 
 /// The Services that select the standard pool's pods.
@@ -170,19 +181,25 @@ fn standard_pool(
         replicas: workload.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1),
         pods,
         template_hash: standard_hash(workload),
-        autoscaler_counts_ours: autoscaler.filter(|_| counts_ours),
+        scaled_by: scaled_by(workload, autoscaler.as_ref()),
+        before: workload.annotations().get(ANNOTATION_REPLICAS).and_then(|text| text.parse().ok()),
+        autoscaler_counts_ours: autoscaler.filter(|_| counts_ours).map(|autoscaler| autoscaler.name),
     }
 }
 
-/// Name of an autoscaler of a Deployment (KEDA makes one too).
-fn autoscaler(namespace: &str, deployment: &str, stores: &Stores) -> Option<String> {
-    let found = stores.autoscalers.find(|h| {
-        let target = &h.spec.scale_target_ref;
-        h.namespace().as_deref() == Some(namespace)
-            && target.kind == "Deployment"
-            && target.name == deployment
-    });
-    found.map(|h| h.name_any())
+/// Who would undo it if we changed the replicas of `workload`.
+fn scaled_by(workload: &Deployment, autoscaler: Option<&Autoscaler>) -> Option<String> {
+    let autoscaler = autoscaler.map(|autoscaler| format!("HorizontalPodAutoscaler {}", autoscaler.name));
+    autoscaler.or_else(|| replicas_owner(workload).map(manager))
+}
+
+/// The manager that applies a number of replicas again and again: by server-side apply, or as a GitOps tool in any way.
+pub(super) fn replicas_owner(workload: &Deployment) -> Option<&ManagedFieldsEntry> {
+    const TOOLS: [&str; 4] = ["argocd", "flux", "kustomize-controller", "helm-controller"];
+    other_owner_where(workload.managed_fields(), OWNS_REPLICAS, |entry| {
+        let manager = entry.manager.as_deref().unwrap_or_default();
+        entry.operation.as_deref() == Some("Apply") || TOOLS.iter().any(|tool| manager.contains(tool))
+    })
 }
 
 fn our_pods(
@@ -230,18 +247,14 @@ fn route(
     let written = live.map(replicas);
     RouteState {
         what: format!("Deployment {name}"),
-        group: String::new(),
-        jq: String::new(),
         written,
         least: written.unwrap_or(0),
         serving: Some(ready(ours)),
         standard_serving: standard.map_or(0, |s| ready(&s.pods)),
-        precision: Precision::Pods { standard: standard.map_or(0, |s| s.replicas), max },
+        precision: Precision::Pods { standard: standard.map_or(0, StandardPool::whole), max },
         edited_by: live.and_then(|d| other_owner(d.managed_fields(), OWNS_REPLICAS)).map(manager),
         note: live.and_then(|d| note(d.annotations())),
-        evaluated: None,
-        unusable: None,
-        trouble: None,
+        ..RouteState::default()
     }
 }
 
@@ -277,9 +290,17 @@ pub(super) fn other_owner<'a>(
     owners: &'a [ManagedFieldsEntry],
     what: &str,
 ) -> Option<&'a ManagedFieldsEntry> {
+    other_owner_where(owners, what, |_| true)
+}
+
+fn other_owner_where<'a>(
+    owners: &'a [ManagedFieldsEntry],
+    what: &str,
+    also: impl Fn(&ManagedFieldsEntry) -> bool,
+) -> Option<&'a ManagedFieldsEntry> {
     let owns = |entry: &&ManagedFieldsEntry| {
         let fields = entry.fields_v1.as_ref();
-        foreign(entry) && fields.is_some_and(|fields| fields.0.pointer(what).is_some())
+        foreign(entry) && also(entry) && fields.is_some_and(|fields| fields.0.pointer(what).is_some())
     };
     // Of several the last one: it made the value that is there.
     owners.iter().filter(owns).max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
@@ -287,10 +308,9 @@ pub(super) fn other_owner<'a>(
 
 /// Whether an entry of an object's managed fields is somebody else's.
 pub fn foreign(entry: &ManagedFieldsEntry) -> bool {
-    entry
-        .manager
-        .as_deref()
-        .is_none_or(|manager| ![MANAGER_POOL, MANAGER_ROUTE, MANAGER_FLAG].contains(&manager))
+    entry.manager.as_deref().is_none_or(|manager| {
+        ![MANAGER_POOL, MANAGER_ROUTE, MANAGER_FLAG, MANAGER_HAND_OVER].contains(&manager)
+    })
 }
 
 /// Why the Deployment's controller cannot create pods: a quota, an admission policy.

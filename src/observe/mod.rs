@@ -1,7 +1,9 @@
 //! The world as plain data. Gathers, never judges.
 
+mod autoscaler;
 mod cluster;
 pub mod logs;
+mod managed;
 mod observation;
 mod obstacles;
 mod pods;

@@ -45,6 +45,19 @@ pub struct StandardPool {
     pub template_hash: String,
     /// Name of an autoscaler that counts our pods too, because the Deployment's selector matches them.
     pub autoscaler_counts_ours: Option<String>,
+    /// Who decides about its replicas and would undo a change of ours: an autoscaler, a GitOps tool.
+    #[serde(default)]
+    pub scaled_by: Option<String>,
+    /// The replicas that it had before it was handed over.
+    #[serde(default)]
+    pub before: Option<i32>,
+}
+
+impl StandardPool {
+    /// Pods wanted for all of the traffic: as many as there are, or were before they were handed over.
+    pub fn whole(&self) -> i32 {
+        self.replicas.max(self.before.unwrap_or(0))
+    }
 }
 
 /// Our Deployment and its pods.
@@ -69,9 +82,25 @@ pub struct FreeThreadedPool {
     /// Its Service, where the router needs one, is not there or not as it should be.
     #[serde(default)]
     pub service_missing: bool,
-    /// Name of an autoscaler of the pool's own.
+    /// An autoscaler of the pool's own.
     #[serde(default)]
-    pub autoscaler: Option<String>,
+    pub autoscaler: Option<Autoscaler>,
+}
+
+impl FreeThreadedPool {
+    /// KEDA decides how many pods there are.
+    pub fn by_keda(&self) -> bool {
+        self.autoscaler.as_ref().is_some_and(|autoscaler| autoscaler.by_keda)
+    }
+}
+
+/// A `HorizontalPodAutoscaler`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Autoscaler {
+    /// Name.
+    pub name: String,
+    /// KEDA made it. Others stop where there are no pods; KEDA decides about the first and the last one too, at any time.
+    pub by_keda: bool,
 }
 
 /// Our Deployment as it is in the cluster.
@@ -246,12 +275,22 @@ pub struct RouteState {
     /// What is known to be in effect, in the same unit: ready endpoints by pod counts, else the weight that the gateway has taken, as far as there
     /// are ready pods for it. `None`: the gateway has not looked yet.
     pub serving: Option<i32>,
+    /// The route cannot be seen (yet): `written` is what was written last, and nothing may be concluded from the rest.
+    pub unseen: bool,
     /// Ready endpoints of the standard pool.
     pub standard_serving: i32,
     /// What the router can do.
     pub precision: Precision,
-    /// Field manager that changed the weight after us, if somebody did.
+    /// A route of ours that is not what it should be at its weight: it is not there, somebody changed it, or the spec did.
+    pub stale: bool,
+    /// Who is shared out.
+    pub drawn: Drawn,
+    /// A route of our own was seen.
+    pub ours: bool,
+    /// Field manager that changed the weight after us, or a route of ours, if somebody did.
     pub edited_by: Option<String>,
+    /// When it changed a route of ours, to the second.
+    pub edited_at: Option<Timestamp>,
     /// The rollback that the last weight-0 write recorded, see [`RollbackNote`].
     pub note: Option<RollbackNote>,
     /// The share that a flag gave out at this weight, as far as this replica was asked.
@@ -260,6 +299,18 @@ pub struct RouteState {
     pub unusable: Option<String>,
     /// Why the gateway does not serve the route as it is written, in its words.
     pub trouble: Option<String>,
+}
+
+/// Who is shared out by a weight: of requests the share may be another one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Drawn {
+    /// Requests.
+    #[default]
+    Requests,
+    /// Requests, but for those of people who choose for themselves.
+    Rest,
+    /// Users, each of whom stays on one side.
+    Users,
 }
 
 /// How fine a router's shares are.

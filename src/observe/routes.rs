@@ -24,17 +24,18 @@ use serde_json::Value;
 use super::{
     Obstacle, Pokes, Precision, RouteState, Stores, WatchScope,
     cluster::{manager, note, other_owner},
+    managed,
     pods::text,
 };
 use crate::{
     api::{
-        ANNOTATION_ROUTE, ANNOTATION_STANDARD, ANNOTATION_TEMPLATE_HASH, FreeThreadRollout, LABEL_ROLLOUT,
-        Percent, RouteRef, RouterKind,
+        ANNOTATION_ROUTE, ANNOTATION_STANDARD, FreeThreadRollout, LABEL_ROLLOUT, Percent, RouteRef,
+        RouterKind,
     },
     flag,
     judge::Share,
-    pool::{Rendered, service},
-    route::{Acceptance, Backends, Dialect, named, plain, read, resource, usable},
+    pool::{Rendered, is_like, service},
+    route::{Acceptance, Backends, Dialect, Plan, named, plain, read, resource, usable},
 };
 
 /// The objects of one kind.
@@ -59,6 +60,7 @@ pub(super) struct Routed {
     pub(super) object: Option<Arc<DynamicObject>>,
     pub(super) backends: Backends,
     pub(super) service: Option<Value>,
+    pub(super) managed: Option<Plan>,
     pub(super) obstacle: Option<Obstacle>,
 }
 
@@ -109,7 +111,7 @@ pub(super) fn keep(
                 seen.unknown.store(false, Ordering::Relaxed);
                 // Whoever waited for what is read now is not told of each object.
                 for rollout in all.rollouts.state() {
-                    if rollout.spec.traffic.route().is_some_and(|route| route.kind == seen.dialect.router) {
+                    if rollout.route().is_some_and(|route| route.kind == seen.dialect.router) {
                         bell.poke(&rollout.namespace().unwrap_or_default(), &rollout.name_any());
                     }
                 }
@@ -123,7 +125,7 @@ pub(super) fn keep(
             Ok(object) => {
                 let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
                 for rollout in stores.rollouts.state() {
-                    let route = rollout.spec.traffic.route();
+                    let route = rollout.route();
                     let its =
                         route.is_some_and(|route| route.kind == store.dialect.router && route.name == name);
                     if its && rollout.namespace().as_deref() == Some(namespace.as_str()) {
@@ -152,8 +154,8 @@ fn no_such_kind(error: &watcher::Error) -> bool {
 }
 
 fn prune(object: &mut DynamicObject) {
-    // Who changed it is only of interest where a weight of ours is in it.
-    if !object.annotations().contains_key(ANNOTATION_ROUTE) {
+    // Who changed it is only of interest where a weight of ours is in it, or all of it is ours.
+    if !object.annotations().contains_key(ANNOTATION_ROUTE) && !object.labels().contains_key(LABEL_ROLLOUT) {
         object.metadata.managed_fields = None;
     }
     // Emptied, not removed: whether an object has annotations at all decides how one is added.
@@ -176,8 +178,7 @@ pub(super) fn routed(
     if rollout.spec.traffic.flag.is_some() {
         return by_flag(rollout, services, &by_pods, live, rendered, stores);
     }
-    let Some((route, dialect)) = rollout.spec.traffic.route().and_then(|r| Some((r, Dialect::of(r.kind)?)))
-    else {
+    let Some((route, dialect)) = rollout.route().and_then(|r| Some((r, Dialect::of(r.kind)?))) else {
         return Routed { state: by_pods, ..Routed::default() };
     };
     let (ready, standard) = (by_pods.serving.unwrap_or(0), by_pods.precision.standard());
@@ -191,10 +192,7 @@ pub(super) fn routed(
         ..RouteState::default()
     };
     // What is not seen is as it was written last, and not in effect.
-    let last = rollout
-        .status
-        .as_ref()
-        .and_then(|status| status.attempt.as_ref()?.weight_changes.last().map(|c| c.written));
+    let last = last_written(rollout);
     let (kind, word) = (dialect.kind, route.kind.word());
     let known: Vec<String> = services.iter().map(|service| service.name_any()).collect();
     // Enough for a weight of 0.
@@ -204,6 +202,8 @@ pub(super) fn routed(
         ours: rollout.pool_name(),
     };
     let invalid = |message: String| Some(Obstacle::Invalid { message });
+    let planned = route.managed.map(|spec| managed::plan(rollout, spec, route.service, services));
+    let made = planned.as_ref().map(|(plan, _)| plan.clone());
     let Some(store) = stores.routes.0.get(&route.kind) else {
         // Nothing that could be taken back is left where the last weight was 0.
         state.written = last.filter(|weight| *weight > 0);
@@ -212,7 +212,13 @@ pub(super) fn routed(
         let message = format!(
             "spec.traffic.{word}: this installation writes no {kind}: have its administrator set routers.{word}=true in the chart"
         );
-        return Routed { state, obstacle: invalid(message), backends: likely, ..Routed::default() };
+        return Routed {
+            state,
+            obstacle: invalid(message),
+            backends: likely,
+            managed: made,
+            ..Routed::default()
+        };
     };
     let filled = store.filled.load(Ordering::Relaxed);
     // A kind that was known once is no less written for not being known now.
@@ -221,16 +227,27 @@ pub(super) fn routed(
         let (version, install) = (dialect.api_version(), dialect.install);
         let message =
             format!("spec.traffic.{word}: the cluster knows no {kind} ({version}): install {install}");
-        return Routed { state, obstacle: invalid(message), ..Routed::default() };
+        return Routed { state, obstacle: invalid(message), managed: made, ..Routed::default() };
     }
     if !filled {
         state.written = last;
         state.least = last.unwrap_or(0);
-        state.trouble = Some(format!("{kind}s have not been read yet"));
-        return Routed { state, backends: likely, ..Routed::default() };
+        state.unseen = true;
+        state.trouble = Some(format!("{kind}s cannot be read (yet): may the operator list them?"));
+        return Routed { state, backends: likely, managed: made, ..Routed::default() };
     }
     let namespace = rollout.namespace().unwrap_or_default();
     let object = store.objects.get(&ObjectRef::new_with(route.name, resource(dialect)).within(&namespace));
+    if let Some(planned) = planned {
+        let planned = managed::standing(planned, rollout, &route, services, object.as_deref());
+        let accepted = |object: &Value| (dialect.accepted)(object, route.controller);
+        let object = managed::look(&mut state, &planned, rollout, object, accepted, ready);
+        let plan = planned.0;
+        let named = plan.standard.as_ref().map(|(service, _)| service.clone());
+        let backends = Backends { standard: named.unwrap_or(likely.standard), ..likely };
+        let routed = Routed { state, object, backends, managed: Some(plan), ..Routed::default() };
+        return with_service(routed, &namespace, services, rendered, stores);
+    }
     let plain = object.as_deref().map(plain);
     let standard = plain.as_ref().map_or_else(
         || Err(format!("{} does not exist", state.what)),
@@ -259,10 +276,28 @@ pub(super) fn routed(
         state.edited_by = other_owner(object.managed_fields(), dialect.owned).map(manager);
         state.note = note(object.annotations());
     }
+    let routed = Routed { state, object, backends, ..Routed::default() };
+    with_service(routed, &namespace, services, rendered, stores)
+}
+
+/// The weight that was written last in this attempt; `None`: none was.
+pub(super) fn last_written(rollout: &FreeThreadRollout) -> Option<i32> {
+    rollout.status.as_ref()?.attempt.as_ref()?.weight_changes.last().map(|change| change.written)
+}
+
+/// With our Service as it should be, and what stands against it.
+fn with_service(
+    routed: Routed,
+    namespace: &str,
+    services: &[Arc<Service>],
+    rendered: Option<&Rendered>,
+    stores: &Stores,
+) -> Routed {
+    let backends = &routed.backends;
     let of_standard = services.iter().find(|service| service.name_any() == backends.standard);
-    let service = of_standard.map(|standard| service(&backends.rollout, &namespace, standard));
-    let obstacle = selects_ours(services, rendered).or_else(|| foreign(&backends, &namespace, stores));
-    Routed { obstacle: obstacle.and_then(invalid), state, object, backends, service }
+    let service = of_standard.map(|standard| service(&backends.rollout, namespace, standard));
+    let message = selects_ours(services, rendered).or_else(|| foreign(backends, namespace, stores));
+    Routed { service, obstacle: message.map(|message| Obstacle::Invalid { message }), ..routed }
 }
 
 /// The Service that a weight of this rollout was written beside.
@@ -320,7 +355,7 @@ fn evaluated(stores: &Stores, namespace: &str, rollout: &str, written: Option<i3
 }
 
 /// What the gateway says, and whether there is a pod for it.
-fn effect(state: &mut RouteState, accepted: Acceptance, ready: i32) {
+pub(super) fn effect(state: &mut RouteState, accepted: Acceptance, ready: i32) {
     let written = state.written.unwrap_or(0);
     (state.serving, state.trouble) = match accepted {
         Acceptance::Taken if written == 0 || ready > 0 => (Some(written), None),
@@ -364,7 +399,7 @@ fn standard_service(
     }
 }
 
-fn those(known: &[String]) -> String {
+pub(super) fn those(known: &[String]) -> String {
     if known.is_empty() { "no Service does".into() } else { format!("these do: {}", known.join(", ")) }
 }
 
@@ -410,15 +445,5 @@ pub(super) fn has(wanted: &Value, stores: &Stores) -> bool {
     let text = |pointer: &str| wanted.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let there =
         stores.services.get(&ObjectRef::new(text("/metadata/name")).within(text("/metadata/namespace")));
-    let hash = wanted
-        .pointer("/metadata/annotations")
-        .and_then(|all| all.get(ANNOTATION_TEMPLATE_HASH))
-        .and_then(Value::as_str);
-    there.is_some_and(|there| {
-        let selector = there.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-        let selector = serde_json::to_value(selector).unwrap_or_default();
-        there.annotations().get(ANNOTATION_TEMPLATE_HASH).map(String::as_str) == hash
-            && there.metadata.deletion_timestamp.is_none()
-            && Some(&selector) == wanted.pointer("/spec/selector")
-    })
+    there.is_some_and(|there| there.metadata.deletion_timestamp.is_none() && is_like(&there, wanted))
 }

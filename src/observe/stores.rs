@@ -15,7 +15,7 @@ use k8s_openapi::{
         batch::v1::Job,
         core::v1::{Pod, Service},
     },
-    apimachinery::pkg::apis::meta::v1::LabelSelector,
+    apimachinery::pkg::apis::meta::v1::{FieldsV1, LabelSelector, ManagedFieldsEntry},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -29,7 +29,10 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
-use super::routes::{self, RouteStores};
+use super::{
+    cluster::replicas_owner,
+    routes::{self, RouteStores},
+};
 use crate::api::{FreeThreadRollout, LABEL_POOL, LABEL_PREFLIGHT, LABEL_ROLLOUT, RouterKind};
 use crate::flag::Evaluations;
 
@@ -38,7 +41,7 @@ use crate::flag::Evaluations;
 pub struct Stores {
     /// The rollouts.
     pub rollouts: Store<FreeThreadRollout>,
-    /// All Deployments, without managed fields where they are not ours.
+    /// All Deployments; of managed fields of those that are not ours only who applies their replicas.
     pub deployments: Store<Deployment>,
     /// All pods, reduced.
     pub pods: Store<Pod>,
@@ -207,9 +210,17 @@ fn prune_rollout(rollout: &mut FreeThreadRollout) {
 fn prune_deployment(deployment: &mut Deployment) {
     // Ours keep them: they tell who edited it.
     if owner(deployment).is_none() {
-        deployment.metadata.managed_fields = None;
+        // Of a team's only who decides about its replicas, where anybody does.
+        let kept = replicas_owner(deployment).cloned();
+        deployment.metadata.managed_fields = kept.map(|entry| vec![only_replicas(entry)]);
     }
     deployment.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+}
+
+/// An entry that owns many fields, reduced to the one that is asked for.
+fn only_replicas(entry: ManagedFieldsEntry) -> ManagedFieldsEntry {
+    let replicas = serde_json::json!({"f:spec": {"f:replicas": {}}});
+    ManagedFieldsEntry { fields_v1: Some(FieldsV1(replicas)), ..entry }
 }
 
 fn prune_pod(pod: &mut Pod) {

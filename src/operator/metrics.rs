@@ -12,6 +12,7 @@ use prometheus_client::{
 use crate::{
     api::{FreeThreadRollout, Phase, Reason},
     decide::{Decision, Movement},
+    flag::FlagMetrics,
     judge::Blind,
 };
 
@@ -39,6 +40,8 @@ pub struct Metrics {
     reconcile: Histogram,
     rollback: Histogram,
     weight_writes: Family<KindLabel, Counter>,
+    /// Of the flags that this replica serves.
+    pub(super) flags: FlagMetrics,
 }
 
 impl Default for Metrics {
@@ -53,6 +56,7 @@ impl Default for Metrics {
             reconcile: buckets(),
             rollback: buckets(),
             weight_writes: Family::default(),
+            flags: FlagMetrics::default(),
             registry: Arc::default(),
         };
         registry.register(
@@ -78,6 +82,7 @@ impl Default for Metrics {
             metrics.rollback.clone(),
         );
         registry.register("weight_writes", "Writes of a weight, by direction", metrics.weight_writes.clone());
+        metrics.flags.register(&mut registry);
         Self { registry: Arc::new(registry), ..metrics }
     }
 }
@@ -122,20 +127,9 @@ impl Metrics {
 }
 
 fn gauges(text: &mut String, all: &[Arc<FreeThreadRollout>]) {
-    const PHASES: [Phase; 9] = [
-        Phase::Pending,
-        Phase::Preflight,
-        Phase::Progressing,
-        Phase::Paused,
-        Phase::Promoted,
-        Phase::Hybrid,
-        Phase::RolledBack,
-        Phase::NoBenefit,
-        Phase::Failed,
-    ];
     let status = |r: &Arc<FreeThreadRollout>| r.status.clone().unwrap_or_default();
     let _ = writeln!(text, "# HELP freethread_rollouts Rollouts by phase\n# TYPE freethread_rollouts gauge");
-    for phase in PHASES {
+    for phase in Phase::ALL {
         let count = all.iter().filter(|r| status(r).phase == phase).count();
         let _ = writeln!(text, "freethread_rollouts{{phase=\"{phase:?}\"}} {count}");
     }
@@ -175,5 +169,34 @@ pub(super) fn found(finding: &crate::judge::Finding) -> String {
     match finding.blind {
         Blind::No => format!("{:?}", finding.kind),
         blind => format!("Blind{blind:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::reflector;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_is_documented() {
+        let (rollouts, _writer) = reflector::store();
+        let metrics = Metrics::default();
+        // Those with labels are exported once they have counted something.
+        let _ = metrics.rollbacks.get_or_create(&ReasonLabel { reason: String::new() });
+        for of_kind in [&metrics.findings, &metrics.errors, &metrics.query_failures, &metrics.weight_writes] {
+            let _ = of_kind.get_or_create(&KindLabel { kind: String::new() });
+        }
+        metrics.flags.touch();
+        let text = metrics.render(&rollouts);
+        let documented = include_str!("../../docs/metrics.md");
+        let mut all = 0;
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+            assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
+            all += 1;
+        }
+        assert!(all >= 14, "{all} metrics:\n{text}");
     }
 }

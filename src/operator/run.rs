@@ -25,7 +25,7 @@ use super::{
 use crate::{
     act::Written,
     api::FreeThreadRollout,
-    flag::{self, FlagArgs, FlagError, Flags, Pulse},
+    flag::{self, FlagArgs, FlagError, Flags, Pulse, Tls},
     observe::{
         Pokes,
         profiles::{ConfigError, OperatorConfig},
@@ -142,14 +142,17 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let evaluations = stores.flags.clone().unwrap_or_default();
     let pulse = Pulse::default();
     let (rollouts, deployments) = (stores.rollouts.clone(), stores.deployments.clone());
-    let flags = Flags::new(rollouts, deployments, evaluations, pulse.clone(), &args.flags);
+    let flags =
+        Flags::new(rollouts, deployments, evaluations, pulse.clone(), metrics.flags.clone(), &args.flags);
     let flags = async {
         match args.flags.address {
             None => future::pending().await,
             Some(address) => {
                 stores.ready().await;
+                let tls = args.flags.tls.clone().map(Tls::new).transpose()?;
+                let listener = flag::bind(address).await?;
                 tokio::select! {
-                    served = flag::serve(address, flags) => served,
+                    () = flag::serve(listener, flags, tls) => Ok(()),
                     () = pulse.keep(&client) => Ok(()),
                 }
             }

@@ -5,11 +5,11 @@ use kube::ResourceExt;
 
 use super::{benefit::BenefitWanted, beside::BesideWanted, restarts::Life, told::key};
 use crate::{
-    api::{Analysis, AttemptStatus, CheckpointStatus, FreeThreadRollout, FreeThreadRolloutStatus},
+    api::{Analysis, AttemptStatus, CheckpointStatus, FreeThreadRollout, FreeThreadRolloutStatus, Percent},
     decide::SETTLE,
     judge::{AttemptSpec, MetricKind, Pool, WeightChange},
     observe::{
-        Pod, Scene,
+        Drawn, Pod, Scene,
         presets::{Chosen, MetricPlan},
         prometheus::{AttemptKey, PodTarget, Scope},
     },
@@ -53,7 +53,8 @@ pub(super) fn wanted(
         scene.observation.standard.iter().flat_map(|s| &s.pods).map(|p| target(p, Pool::Standard, warm_up));
     let ours = scene.observation.free_threaded.pods.iter().map(|p| target(p, Pool::FreeThreaded, warm_up));
     let spec = judged_by(analysis, attempt, key);
-    let weight_changes = weight_changes(attempt);
+    let most = if scene.observation.route.drawn == Drawn::Users { answered(status, attempt) } else { 1.0 };
+    let weight_changes = weight_changes(attempt, most);
     let mut plan = MetricPlan::of(analysis).ok()?;
     let of_latency = spec.metrics.iter().find(|metric| metric.kind == MetricKind::Latency);
     if let (Some(latency), Some(metric)) = (&mut plan.latency, of_latency) {
@@ -89,17 +90,30 @@ fn judged_by(analysis: &Analysis, attempt: &AttemptStatus, key: AttemptKey) -> A
     if attempt.guard_since.is_some() { spec.guard_window(key.since) } else { spec }
 }
 
+/// Where users are shared out: the most of all requests that the pool was seen to answer, at this weight and before it rose to it.
+fn answered(status: &FreeThreadRolloutStatus, attempt: &AttemptStatus) -> f64 {
+    let [now, before] =
+        [status.weight.observed, attempt.answered_before].map(|share| share.map_or(0.0, Percent::ratio));
+    now.max(before)
+}
+
+/// A share that is served, and of which nothing is known: nobody is silent by it.
+const SOME: f64 = 1e-9;
+
 /// The changes of the weight, with the share that is really served: none from the moment that a weight is written (its pods start, its
 /// connections are still elsewhere), and the step's once it has been read back for a moment. What is configured is never taken for
 /// traffic: a pool whose pods just start is not silent.
-fn weight_changes(attempt: &AttemptStatus) -> Vec<WeightChange> {
+///
+/// `most`: where it is users who are shared out, the share of their requests that was seen; 1 everywhere else. A pool that the few who send most were
+/// not drawn to is not silent either: it is only where it answers less than it did.
+fn weight_changes(attempt: &AttemptStatus, most: f64) -> Vec<WeightChange> {
     let written =
         attempt.weight_changes.iter().map(|c| WeightChange { at: c.at.0.as_millisecond(), share: 0.0 });
     let served =
         attempt.weight_changes.last().zip(attempt.converged_at.as_ref()).map(|(change, converged)| {
             WeightChange {
                 at: converged.0.as_millisecond().saturating_add(SETTLE.millis()),
-                share: change.share.ratio(),
+                share: change.share.ratio().min(most.max(SOME)),
             }
         });
     written.chain(served).collect()
@@ -138,5 +152,26 @@ mod tests {
         attempt.guard_since = Some(attempt.started_at.clone());
         let guard = judged_by(&analysis, &attempt, key);
         assert_eq!((guard.started, guard.metrics[0].noise), (7, spec.metrics[0].noise));
+    }
+
+    #[test]
+    fn users_who_stay_on_one_side_make_no_silence_that_nobody_hears() {
+        let attempt: AttemptStatus = serde_json::from_value(json!({"number": 1, "startedAt": "2026-11-23T19:00:00.000000Z",
+            "stepStartedAt": "2026-11-23T19:00:00.000000Z", "convergedAt": "2026-11-23T19:00:02.000000Z", "standardHash": "",
+            "specHash": "", "cell": "15s", "weightChanges": [{"at": "2026-11-23T19:00:01.000000Z", "share": "10%", "written": 10}]}))
+        .unwrap();
+        let served = |most: f64| weight_changes(&attempt, most).last().map(|change| change.share).unwrap();
+        assert!((served(1.0) - 0.1).abs() < 1e-12, "requests: what is read back is served");
+        assert!((served(0.04) - 0.04).abs() < 1e-12, "users: what was seen of it");
+        assert!((served(0.3) - 0.1).abs() < 1e-12, "and no more than is wanted");
+        let unseen = served(0.0);
+        assert!(unseen > 0.0 && unseen < 1e-6, "served, and nobody knows how much: {unseen}");
+        let mut attempt = attempt;
+        attempt.answered_before = Some(Percent::from_ratio(0.08));
+        let status = FreeThreadRolloutStatus::default();
+        assert!(
+            (answered(&status, &attempt) - 0.08).abs() < 1e-9,
+            "who answers nothing after a rise is silent"
+        );
     }
 }

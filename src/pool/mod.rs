@@ -10,4 +10,4 @@ mod service;
 
 pub use probe::PROBE_CONTAINER;
 pub use render::{CHECK_CONTAINER, RenderError, Rendered, render, standard_hash};
-pub use service::service;
+pub use service::{is_like, service};

@@ -291,11 +291,23 @@ mod tests {
 
     #[test]
     fn pods_carry_what_services_select_and_what_is_ours() {
-        let pool = rendered(
-            &standard("r.example:5000/orders:1.2", json!({})),
-            &spec("r.example:5000/orders:{tag}-py3.14t"),
-        )
-        .unwrap();
+        let mut standard = standard("r.example:5000/orders:1.2", json!({}));
+        // What Argo CD and Flux know theirs by.
+        let theirs = [
+            "app.kubernetes.io/instance",
+            "argocd.argoproj.io/tracking-id",
+            "kustomize.toolkit.fluxcd.io/name",
+        ];
+        let theirs = BTreeMap::from(theirs.map(|name| (name.to_owned(), "shop".to_owned())));
+        (standard.metadata.labels, standard.metadata.annotations) = (Some(theirs.clone()), Some(theirs));
+        let pool = rendered(&standard, &spec("r.example:5000/orders:{tag}-py3.14t")).unwrap();
+        let (labels, hash) =
+            (&pool.deployment["metadata"]["labels"], json!({ANNOTATION_TEMPLATE_HASH: pool.hash}));
+        assert_eq!(
+            labels,
+            &json!({LABEL_ROLLOUT: "orders", LABEL_POOL: "free-threaded", LABEL_MANAGED_BY: MANAGED_BY})
+        );
+        assert_eq!(pool.deployment["metadata"]["annotations"], hash);
         assert_eq!(pool.image, "r.example:5000/orders:1.2-py3.14t");
         let labels = pool.deployment.pointer("/spec/template/metadata/labels").unwrap();
         assert_eq!(labels, &json!({"app": "orders", LABEL_ROLLOUT: "orders", LABEL_POOL: "free-threaded"}));

@@ -209,6 +209,7 @@ impl Said {
                 Why::NoTraffic { pool: Pool::FreeThreaded } => 8,
                 Why::NotEnough { .. } => 9,
                 Why::Ended => 10,
+                Why::NobodyToCompareWith => 11,
             },
             _ => 0,
         };

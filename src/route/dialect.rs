@@ -45,8 +45,6 @@ pub struct Dialect {
     pub jq: &'static str,
     /// The data plane can be asked, through the object's status, what it has taken.
     pub reads_back: bool,
-    /// From a write to the last request under the old weight, in milliseconds: measured, or the longest that the API's implementations document.
-    pub propagation_ms: u64,
 }
 
 /// What a gateway says of the object as it is.

@@ -1,7 +1,5 @@
 //! Traffic by a feature flag: the weight is an annotation of our Deployment, which every replica serves from its cache (see [`crate::flag`]).
 
-use std::time::Duration;
-
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client,
@@ -9,16 +7,13 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{LOWER_TRIES, RouteError, WRITE_TIMEOUT, pod_count::source_is_gone};
+use super::{RouteError, bounded, insist, is_gone};
 use crate::{
     api::{ANNOTATION_FLAG_WEIGHT, ANNOTATION_ROLLBACK, MANAGER_FLAG},
     decide::Target,
     flag,
     observe::LivePool,
 };
-
-/// From the write to the last answer under the old weight: what a watch takes to reach every replica.
-pub(super) const PROPAGATION: Duration = Duration::from_secs(1);
 
 /// The router by a flag for one rollout.
 pub struct FlagRouter {
@@ -35,18 +30,7 @@ impl FlagRouter {
     /// See [`super::Router::lower`].
     pub(super) async fn lower(&self, target: &Target, pool: &LivePool) -> Result<(), RouteError> {
         let body = body(&self.name, Some(target), pool, None);
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.write(Some(target.weight), &body).await {
-                // No Deployment (any more): the flag says standard.
-                Err(RouteError::Api { source, .. }) if source_is_gone(&source) => return Ok(()),
-                Err(error) if tries < LOWER_TRIES => {
-                    tracing::warn!(%error, tries, "lowering the weight: trying again at once");
-                }
-                done => return done,
-            }
-        }
+        insist(|| self.write(Some(target.weight), &body)).await
     }
 
     /// See [`super::Router::raise`].
@@ -58,7 +42,7 @@ impl FlagRouter {
     /// See [`super::Router::give_back`].
     pub(super) async fn give_back(&self, pool: &LivePool) -> Result<(), RouteError> {
         match self.write(None, &body(&self.name, None, pool, None)).await {
-            Err(RouteError::Api { source, .. }) if source_is_gone(&source) => Ok(()),
+            Err(RouteError::Api { source, .. }) if is_gone(&source) => Ok(()),
             done => done,
         }
     }
@@ -67,21 +51,9 @@ impl FlagRouter {
     async fn write(&self, weight: Option<i32>, body: &Value) -> Result<(), RouteError> {
         let (wrote, what) =
             (format!("{} %", weight.unwrap_or(0)), format!("the flag on Deployment {}", self.name));
-        let params = PatchParams::apply(MANAGER_FLAG).force();
-        let patch = Patch::Apply(body);
+        let (params, patch) = (PatchParams::apply(MANAGER_FLAG).force(), Patch::Apply(body));
         let request = self.deployments.patch(&self.name, &params, &patch);
-        let written = tokio::time::timeout(WRITE_TIMEOUT, request)
-            .await
-            .map_err(|_| RouteError::Timeout {
-                wrote: wrote.clone(),
-                what: what.clone(),
-                after: WRITE_TIMEOUT,
-            })?
-            .map_err(|source| RouteError::Api {
-                wrote: wrote.clone(),
-                what: what.clone(),
-                source: Box::new(source),
-            })?;
+        let written = bounded((wrote.clone(), what.clone()), request).await?;
         let read = flag::weight(&written);
         if read == weight {
             return Ok(());

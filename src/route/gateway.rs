@@ -5,10 +5,35 @@
 
 use serde_json::Value;
 
-use super::dialect::{Acceptance, condition, generation};
+use super::dialect::{Acceptance, Dialect, condition, generation, plain_rename, plain_service};
+use crate::api::RouterKind;
+
+/// A kind of route: `rules[].backendRefs[].weight`, 0 to 1,000,000, relative to each other.
+pub(super) const fn dialect(router: RouterKind, kind: &'static str, plural: &'static str) -> Dialect {
+    Dialect {
+        router,
+        group: "gateway.networking.k8s.io",
+        version: "v1",
+        kind,
+        plural,
+        install: "the Gateway API's CRDs",
+        rules: &["spec", "rules"],
+        backends: &["backendRefs"],
+        identity: &["name"],
+        sum: None,
+        absent: 1,
+        service: plain_service,
+        rename: plain_rename,
+        refuses,
+        accepted,
+        owned: "/f:spec/f:rules",
+        jq: ".spec.rules[].backendRefs",
+        reads_back: true,
+    }
+}
 
 /// Every parent of the route has to be reported on, at this generation, by the controller if one is named and by any otherwise.
-pub(super) fn accepted(route: &Value, controller: Option<&str>) -> Acceptance {
+fn accepted(route: &Value, controller: Option<&str>) -> Acceptance {
     let list = |pointer: &str| {
         route.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
     };
@@ -81,7 +106,7 @@ fn same_parent(a: &Value, b: &Value, namespace: &str) -> bool {
 }
 
 /// The standard says that a session holds even where the weight is 0: users would stay on the free-threaded pool after a rollback.
-pub(super) fn refuses(_: &Value, rule: &Value) -> Option<&'static str> {
+fn refuses(_: &Value, rule: &Value) -> Option<&'static str> {
     rule.get("sessionPersistence").map(|_| {
         "has sessionPersistence, which keeps users on the free-threaded pool even at weight 0: take it out of the rule for the rollout"
     })

@@ -1,30 +1,7 @@
-//! `GRPCRoute` of the Gateway API, v1: the backends of an `HTTPRoute`. Pure.
+//! `GRPCRoute` of the Gateway API, v1. Pure.
 
-use super::{
-    dialect::{Dialect, plain_rename, plain_service},
-    gateway,
-};
+use super::{dialect::Dialect, gateway};
 use crate::api::RouterKind;
 
 /// See [`Dialect`].
-pub static DIALECT: Dialect = Dialect {
-    router: RouterKind::GrpcRoute,
-    group: "gateway.networking.k8s.io",
-    version: "v1",
-    kind: "GRPCRoute",
-    plural: "grpcroutes",
-    install: "the Gateway API's CRDs",
-    rules: &["spec", "rules"],
-    backends: &["backendRefs"],
-    identity: &["name"],
-    sum: None,
-    absent: 1,
-    service: plain_service,
-    rename: plain_rename,
-    refuses: gateway::refuses,
-    accepted: gateway::accepted,
-    owned: "/f:spec/f:rules",
-    jq: ".spec.rules[].backendRefs",
-    reads_back: true,
-    propagation_ms: 2000,
-};
+pub static DIALECT: Dialect = gateway::dialect(RouterKind::GrpcRoute, "GRPCRoute", "grpcroutes");

@@ -27,7 +27,6 @@ pub static DIALECT: Dialect = Dialect {
     owned: "/f:spec/f:routes",
     jq: ".spec.routes[].services",
     reads_back: true,
-    propagation_ms: 2000,
 };
 
 fn service(backend: &Value, namespace: &str) -> Option<String> {

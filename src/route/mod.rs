@@ -1,8 +1,10 @@
 //! Ways to shift traffic, one file each. What was written is read back by `observe`, from the caches.
 //!
 //! A router owns its weights and nothing else: [`pod_count`] the replicas of our pool, [`flag`] an annotation of it, the others two weights in an object of the team's own. How
-//! those are found, set and taken out again is pure ([`shares`], [`edit`], one [`Dialect`] for each API); [`Weighted`] writes them.
+//! those are found, set and taken out again is pure ([`shares`], [`edit`], one [`Dialect`] for each API); [`Weighted`] writes them. An `HTTPRoute`
+//! may be our own instead: [`managed`] makes it, [`ManagedRouter`] writes it as a whole.
 
+mod cohorts;
 mod dialect;
 mod edit;
 mod flag;
@@ -10,6 +12,8 @@ mod gateway;
 mod grpc_route;
 mod http_proxy;
 mod http_route;
+mod managed;
+mod managed_router;
 mod pod_count;
 mod shares;
 mod traefik_service;
@@ -21,7 +25,7 @@ use std::time::Duration;
 use kube::{Client, ResourceExt};
 
 use crate::{
-    api::FreeThreadRollout,
+    api::{FreeThreadRollout, RouterKind},
     decide::Target,
     observe::{LivePool, Scene},
 };
@@ -29,6 +33,8 @@ use crate::{
 pub use dialect::{Acceptance, Dialect};
 pub use edit::{give_back, set};
 pub use flag::FlagRouter;
+pub use managed::{Plan, is_ours as is_managed, owns, written as managed_weight};
+pub use managed_router::ManagedRouter;
 pub use pod_count::PodCount;
 pub use shares::{Names, Shares, Unusable, named, read, usable};
 pub use weighted::{Backends, Weighted, plain, resource};
@@ -44,6 +50,8 @@ pub enum Router {
     PodCount(PodCount),
     /// By weights.
     Weighted(Box<Weighted>),
+    /// By a route of our own.
+    Managed(Box<ManagedRouter>),
     /// By a flag.
     Flag(FlagRouter),
 }
@@ -52,7 +60,12 @@ impl Router {
     /// The router that the spec names, for what was observed.
     pub fn of(client: &Client, rollout: &FreeThreadRollout, scene: &Scene) -> Self {
         let namespace = rollout.namespace().unwrap_or_default();
-        let route = rollout.spec.traffic.route();
+        let route = rollout.route();
+        if let Some(plan) = &scene.managed {
+            let seen = scene.route.as_deref().map(plain);
+            let router = ManagedRouter::new(client.clone(), &namespace, plan.clone(), seen);
+            return Self::Managed(Box::new(router));
+        }
         if rollout.spec.traffic.flag.is_some() {
             return Self::Flag(FlagRouter::new(client.clone(), &namespace, &rollout.pool_name()));
         }
@@ -77,6 +90,7 @@ impl Router {
             // No Deployment: no pods, and a flag that says standard.
             (Self::PodCount(_) | Self::Flag(_), None) => Ok(()),
             (Self::Weighted(router), _) => router.lower(target).await,
+            (Self::Managed(router), _) => router.lower(target).await,
         }
     }
 
@@ -88,6 +102,7 @@ impl Router {
         match self {
             Self::PodCount(router) => router.raise(target, pool).await,
             Self::Weighted(router) => router.raise(target).await,
+            Self::Managed(router) => router.raise(target).await,
             Self::Flag(router) => router.raise(target, pool).await,
         }
     }
@@ -100,18 +115,63 @@ impl Router {
         match (self, pool) {
             (Self::PodCount(_), _) | (Self::Flag(_), None) => Ok(()),
             (Self::Weighted(router), _) => router.give_back().await,
+            (Self::Managed(router), _) => router.give_back().await,
             (Self::Flag(router), Some(pool)) => router.give_back(pool).await,
         }
     }
 
-    /// Time from a write to the last request under the old weight.
-    pub fn propagation(&self) -> Duration {
+    /// Make a route of our own what it should be, at the weight that it has. Of others nothing but weights is ours.
+    ///
+    /// # Errors
+    /// When it is not written.
+    pub async fn renew(&self) -> Result<(), RouteError> {
         match self {
-            Self::PodCount(_) => pod_count::PROPAGATION,
-            Self::Weighted(router) => router.propagation(),
-            Self::Flag(_) => flag::PROPAGATION,
+            Self::Managed(router) => router.renew().await,
+            Self::PodCount(_) | Self::Weighted(_) | Self::Flag(_) => Ok(()),
         }
     }
+}
+
+/// Time from a write to the last request under the old weight, where it was measured: by pod counts with a preStop sleep (0.25 to 1.3 s), by an
+/// `HTTPRoute` with Traefik as it comes (up to 2 s where another change came just before).
+pub fn propagation(router: RouterKind) -> Option<Duration> {
+    match router {
+        RouterKind::PodCount => Some(Duration::from_millis(1300)),
+        RouterKind::HttpRoute => Some(Duration::from_secs(2)),
+        _ => None,
+    }
+}
+
+/// One request about a weight, bounded and with its context.
+async fn bounded<T>(
+    (wrote, what): (String, String),
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, RouteError> {
+    match tokio::time::timeout(WRITE_TIMEOUT, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(source)) => Err(RouteError::Api { wrote, what, source: Box::new(source) }),
+        Err(_) => Err(RouteError::Timeout { wrote, what, after: WRITE_TIMEOUT }),
+    }
+}
+
+/// A falling weight of our own Deployment: tried again at once. Without the Deployment nothing is left that could serve.
+async fn insist<F: Future<Output = Result<(), RouteError>>>(write: impl Fn() -> F) -> Result<(), RouteError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match write().await {
+            Err(RouteError::Api { source, .. }) if is_gone(&source) => return Ok(()),
+            Err(error) if tries < LOWER_TRIES => {
+                tracing::warn!(%error, tries, "lowering the weight: trying again at once");
+            }
+            done => return done,
+        }
+    }
+}
+
+/// The object is not there, or not under this uid: 404, or the conflict that an apply with a foreign uid gets.
+fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404 || (status.code == 409 && status.message.contains("uid mismatch")))
 }
 
 /// Why a weight was not written.

@@ -1,7 +1,5 @@
 //! Traffic by pod counts: the share is ready pods over ready pods, and the only write is `spec.replicas` of our Deployment.
 
-use std::time::Duration;
-
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client,
@@ -9,15 +7,12 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{LOWER_TRIES, RouteError, WRITE_TIMEOUT};
+use super::{RouteError, bounded, insist};
 use crate::{
     api::{ANNOTATION_ROLLBACK, MANAGER_ROUTE},
     decide::Target,
     observe::LivePool,
 };
-
-/// From the write to the last request, measured with a preStop sleep: 0.25–1.3 s.
-pub(super) const PROPAGATION: Duration = Duration::from_millis(1300);
 
 /// The router by pod counts for one rollout.
 #[derive(Clone)]
@@ -35,21 +30,9 @@ impl PodCount {
     /// Server-side apply of the replicas alone, as their one owner. `uid` makes it an update: it never creates.
     async fn write(&self, pods: i32, body: &Value) -> Result<(), RouteError> {
         let (wrote, what) = (format!("{pods} pods"), format!("Deployment {}", self.name));
-        let params = PatchParams::apply(MANAGER_ROUTE).force();
-        let patch = Patch::Apply(body);
-        let answer =
-            tokio::time::timeout(WRITE_TIMEOUT, self.deployments.patch(&self.name, &params, &patch)).await;
-        let written = answer
-            .map_err(|_| RouteError::Timeout {
-                wrote: wrote.clone(),
-                what: what.clone(),
-                after: WRITE_TIMEOUT,
-            })?
-            .map_err(|source| RouteError::Api {
-                wrote: wrote.clone(),
-                what: what.clone(),
-                source: Box::new(source),
-            })?;
+        let (params, patch) = (PatchParams::apply(MANAGER_ROUTE).force(), Patch::Apply(body));
+        let request = self.deployments.patch(&self.name, &params, &patch);
+        let written = bounded((wrote.clone(), what.clone()), request).await?;
         match written.spec.and_then(|s| s.replicas) {
             Some(read) if read == pods => Ok(()),
             read => {
@@ -76,18 +59,7 @@ impl PodCount {
     /// See [`super::Router::lower`].
     pub(super) async fn lower(&self, target: &Target, pool: &LivePool) -> Result<(), RouteError> {
         let body = body(&self.name, target, pool, None);
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            match self.write(target.weight, &body).await {
-                // No Deployment (any more): nothing that could serve.
-                Err(RouteError::Api { source, .. }) if source_is_gone(&source) => return Ok(()),
-                Err(error) if tries < LOWER_TRIES => {
-                    tracing::warn!(%error, tries, "lowering the weight: trying again at once");
-                }
-                done => return done,
-            }
-        }
+        insist(|| self.write(target.weight, &body)).await
     }
 
     /// See [`super::Router::raise`].
@@ -104,11 +76,6 @@ impl PodCount {
             "metadata": {"name": self.name, "uid": pool.uid, "resourceVersion": pool.resource_version}, "spec": {"replicas": pods}});
         self.write(pods, &body).await
     }
-}
-
-/// The object is not there under this uid: 404, or the conflict that an apply with a foreign uid gets.
-pub(super) fn source_is_gone(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404 || (status.code == 409 && status.message.contains("uid mismatch")))
 }
 
 #[cfg(test)]

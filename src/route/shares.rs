@@ -251,9 +251,7 @@ impl Shares {
         let percents = self.lists.iter().map(List::percent);
         Some((percents.clone().max().unwrap_or(0), percents.min().unwrap_or(0)))
     }
-}
 
-impl Shares {
     /// What the standard Service of `list` had without us; `None` for no weight.
     pub(super) fn before(&self, dialect: &Dialect, list: &List) -> Option<i64> {
         match self.before.get(&list.key).filter(|_| list.alone) {

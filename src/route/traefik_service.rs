@@ -27,7 +27,6 @@ pub static DIALECT: Dialect = Dialect {
     owned: "/f:spec/f:weighted/f:services",
     jq: ".spec.weighted.services",
     reads_back: false,
-    propagation_ms: 2000,
 };
 
 /// A cookie of the weighted service names the backend, whatever its weight.

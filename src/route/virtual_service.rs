@@ -28,7 +28,6 @@ pub static DIALECT: Dialect = Dialect {
     owned: "/f:spec/f:http",
     jq: ".spec.http[].route",
     reads_back: false,
-    propagation_ms: 5000,
 };
 
 /// A short name is of the object's own namespace, a full one says its own: `orders`, `orders.shop.svc.cluster.local`.

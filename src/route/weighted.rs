@@ -1,7 +1,5 @@
 //! Traffic by weights in an object of the team's own: the writes. What is written is worked out by `edit`, without a client.
 
-use std::time::Duration;
-
 use json_patch::{Patch, PatchOperation, TestOperation, jsonptr::PointerBuf};
 use kube::{
     Api, Client,
@@ -10,7 +8,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{Dialect, LOWER_TRIES, Names, RouteError, WRITE_TIMEOUT, edit, shares};
+use super::{Dialect, LOWER_TRIES, Names, RouteError, bounded, edit, is_gone, shares};
 use crate::{api::MANAGER_ROUTE, decide::Target};
 
 /// The router by weights for one rollout.
@@ -126,11 +124,8 @@ impl Weighted {
     }
 
     fn not_applied(&self, weight: i32, read: &str) -> RouteError {
-        RouteError::NotApplied {
-            wrote: format!("{weight} %"),
-            what: self.what.clone(),
-            read: read.to_owned(),
-        }
+        let (wrote, what) = self.context(weight);
+        RouteError::NotApplied { wrote, what, read: read.to_owned() }
     }
 
     async fn write(&self, patch: Patch, weight: i32) -> Result<(), RouteError> {
@@ -153,34 +148,18 @@ impl Weighted {
         }
         let params = PatchParams { field_manager: Some(MANAGER_ROUTE.into()), ..PatchParams::default() };
         let patch = kube::api::Patch::Json::<()>(patch);
-        let written = self.bounded(weight, self.api.patch(&self.name, &params, &patch)).await?;
+        let written = bounded(self.context(weight), self.api.patch(&self.name, &params, &patch)).await?;
         Ok(Some(plain(&written)))
     }
 
     async fn read(&self) -> Result<Option<Value>, RouteError> {
-        let object = self.bounded(0, self.api.get_opt(&self.name)).await?;
+        let object = bounded(self.context(0), self.api.get_opt(&self.name)).await?;
         Ok(object.map(|object| plain(&object)))
     }
 
-    async fn bounded<T>(
-        &self,
-        weight: i32,
-        request: impl Future<Output = Result<T, kube::Error>>,
-    ) -> Result<T, RouteError> {
-        let (wrote, what) = (format!("{weight} %"), self.what.clone());
-        tokio::time::timeout(WRITE_TIMEOUT, request)
-            .await
-            .map_err(|_| RouteError::Timeout {
-                wrote: wrote.clone(),
-                what: what.clone(),
-                after: WRITE_TIMEOUT,
-            })?
-            .map_err(|source| RouteError::Api { wrote, what, source: Box::new(source) })
-    }
-
-    /// From a write to the last request under the old weight.
-    pub(super) fn propagation(&self) -> Duration {
-        Duration::from_millis(self.dialect.propagation_ms)
+    /// What is to be written, and to what.
+    fn context(&self, weight: i32) -> (String, String) {
+        (format!("{weight} %"), self.what.clone())
     }
 }
 
@@ -199,8 +178,4 @@ fn unchanged(object: &Value) -> PatchOperation {
         path: PointerBuf::from_tokens(["metadata", "resourceVersion"]),
         value: version,
     })
-}
-
-fn is_gone(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use freethread_rollout::{
     act::{ActError, Kind},
     api::{ANNOTATION_ROLLBACK, Phase, Reason},
-    decide::{Movement, PoolWanted},
+    decide::{Movement, PoolWanted, StandardWanted},
     observe::RollbackNote,
 };
 use serde_json::json;
@@ -62,6 +62,39 @@ async fn is_the_first_request_and_bound_to_no_version() {
     assert_eq!((&seen[1].body["metadata"], &seen[1].body["status"]["phase"]), (&of, &json!("RolledBack")));
     assert!(seen[2].line.starts_with("POST /apis/events.k8s.io/v1/namespaces/shop/events"));
     assert_eq!(seen[2].body["note"], json!(pass.decision.status.message));
+}
+
+/// A standard pool that was handed over, in a pass whose weight falls.
+async fn going_home() -> (World, Pass) {
+    let (world, mut pass) = falling().await;
+    pass.scene.observation.standard.as_mut().unwrap().before = Some(6);
+    pass.decision.standard = StandardWanted::Grow { seen: 4, to: 6 };
+    (world, pass)
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_first_where_the_standard_pool_comes_back_too_and_neither_waits_for_the_other_to_succeed() {
+    let (world, pass) = going_home().await;
+    assert!(world.act(&pass).await.unwrap().weight);
+    assert_eq!(world.calls().await, [Call::Lower, Call::Standard, Call::Status, Call::Event]);
+
+    let (world, pass) = going_home().await;
+    world.server.fail(Call::Lower, Fault::Code(503), usize::MAX);
+    assert!(matches!(world.act(&pass).await.unwrap_err(), ActError::Lower(_)));
+    assert_eq!(world.calls().await, [Call::Lower, Call::Lower, Call::Lower, Call::Standard]);
+
+    for (fault, kind) in [(Fault::Code(422), Kind::Dependency), (Fault::Hang, Kind::Transient)] {
+        let (world, pass) = going_home().await;
+        world.server.fail(Call::Standard, fault, usize::MAX);
+        let error = world.act(&pass).await.unwrap_err();
+        assert!(matches!(error, ActError::Standard(_)) && error.kind() == kind, "{fault:?}: {error}");
+        assert_eq!(
+            world.calls().await,
+            [Call::Lower, Call::Standard, Call::Status, Call::Event],
+            "{fault:?}"
+        );
+        assert_eq!((world.server.written(), world.status().phase), (Some(0), Phase::RolledBack), "{fault:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use freethread_rollout::api::{ANNOTATION_ROLLBACK, MANAGER_POOL, MANAGER_ROUTE};
+use freethread_rollout::api::{ANNOTATION_ROLLBACK, MANAGER_HAND_OVER, MANAGER_POOL, MANAGER_ROUTE};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
@@ -23,6 +23,7 @@ pub(crate) enum Call {
     TakeReplicas,
     Remove,
     Orphans,
+    Standard,
     Status,
     Finalizer,
     Event,
@@ -230,6 +231,8 @@ impl State {
             Call::Remove => self.remove(&seen.body),
             Call::Status => self.write_status(&seen.body),
             Call::Finalizer => self.write_finalizers(&seen.body),
+            // Only that it is asked for: what a patch does to it is a test of its own.
+            Call::Standard => (200, json!({"metadata": {"name": "orders"}})),
             Call::Orphans => (200, success()),
             Call::Event => (201, seen.body.clone()),
         }
@@ -331,6 +334,7 @@ impl State {
 
 fn call(method: &Method, path: &str, whole: &str, body: &Value) -> Call {
     const POOL: &str = "/apis/apps/v1/namespaces/shop/deployments/orders-ft";
+    const STANDARD: &str = "/apis/apps/v1/namespaces/shop/deployments/orders";
     const ROLLOUT: &str = "/apis/freethreading.dev/v1alpha1/namespaces/shop/freethreadrollouts/orders";
     let by = |manager: &str| whole.ends_with(&format!("fieldManager={}", manager.replace('/', "%2F")));
     match (method.as_str(), path.strip_prefix(ROLLOUT)) {
@@ -344,6 +348,7 @@ fn call(method: &Method, path: &str, whole: &str, body: &Value) -> Call {
             (metadata, _) if metadata["resourceVersion"].is_null() => Call::Lower,
             _ => Call::Raise,
         },
+        ("PATCH", _) if path == STANDARD && by(MANAGER_HAND_OVER) => Call::Standard,
         ("DELETE", _) if path == POOL => Call::Remove,
         ("DELETE", _) if path == "/apis/apps/v1/namespaces/shop/replicasets" => Call::Orphans,
         ("POST", _) if path == "/apis/events.k8s.io/v1/namespaces/shop/events" => Call::Event,

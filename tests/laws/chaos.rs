@@ -59,13 +59,7 @@ pub(crate) fn strike(world: &mut World) {
             }
         }
         22..=24 => image(world),
-        // The team breaks its route, or mends it.
-        25 => {
-            if let Some(route) = world.route.as_mut() {
-                let names = || "HTTPRoute orders does not exist".into();
-                route.unusable = if route.unusable.is_some() { None } else { Some(names()) };
-            }
-        }
+        25 => route(world),
         21 if world.random.percent(5) => {
             if world.random.percent(50) {
                 world.deleting = true;
@@ -103,7 +97,8 @@ fn finding(world: &mut World) -> Finding {
         _ => Some(BenefitOutcome::Unknown),
     };
     let benefit = benefit.and_then(|outcome| found(world, outcome));
-    let share = world.random.pick(&[0.001, 0.1, 0.1, 0.25, 0.5]);
+    let follows = f64::from(world.written().min(100)) / 100.0;
+    let share = world.random.pick(&[0.001, 0.1, 0.25, follows, follows, follows]);
     Finding {
         observed: Some(Share { ours: Percent::from_ratio(share), of: world.random.pick(&[20.0, 5000.0]) }),
         benefit,
@@ -125,6 +120,23 @@ fn command(world: &mut World) {
     world.say(verb);
     if world.random.percent(5) {
         world.command = Some(format!("{verb}@2001-01-01T00:00:00Z"));
+    }
+}
+
+/// The team breaks its route or mends it, or adds a rule; or nobody sees it for a while; or one of ours is not what it should be.
+fn route(world: &mut World) {
+    let which = world.random.below(5);
+    let Some(route) = world.route.as_mut() else { return };
+    match which {
+        0 => {
+            let missing = || "HTTPRoute orders does not exist".into();
+            route.unusable = if route.unusable.is_some() { None } else { Some(missing()) };
+        }
+        1 => route.uneven = true,
+        2 => route.unseen = !route.unseen,
+        3 => world.rewritten_by(Some("kubectl-edit")),
+        // It was deleted, or the spec is another one.
+        _ => world.rewritten_by(None),
     }
 }
 
@@ -152,16 +164,20 @@ fn edit(world: &mut World) {
 fn standard(world: &mut World) {
     let random = &mut world.random;
     let Some(standard) = world.standard.as_mut() else {
-        world.standard = Some(Standard { replicas: 9, unready: 0, hash: "t1".into() });
+        world.standard = Some(Standard::new());
         return;
     };
     match random.below(12) {
         0..=3 => {
             standard.replicas = random.pick(&[0, 1, 3, 5, 9, 9, 10, 12, 30]);
-            standard.unready = 0;
+            (standard.unready, standard.starting) = (0, 0);
         }
         4..=6 => standard.unready = random.pick(&[0, 1, 2]).min(standard.replicas),
         7..=9 => standard.unready = 0,
+        10 if random.percent(50) => {
+            let by = random.pick(&[None, Some("HorizontalPodAutoscaler orders")]);
+            standard.scaled_by = by.map(str::to_owned);
+        }
         10 => standard.hash = random.pick(&["t1", "t1", "t2", "t3"]).into(),
         _ => world.standard = None,
     }
@@ -223,6 +239,9 @@ fn spec(world: &mut World) {
     }
     if world.random.percent(10) {
         return ask_for_preflight(world);
+    }
+    if world.route.is_some() && world.random.percent(10) {
+        world.spec.hand_over = None;
     }
     let random = &mut world.random;
     let spec = &mut world.spec;

@@ -12,7 +12,10 @@ use freethread_rollout::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::world::World;
+use super::{
+    handed::{self, held},
+    world::World,
+};
 
 /// The laws that concern `decide`, by the design's numbers.
 pub(crate) const LAWS: [(u8, Law); 5] = [(1, law1), (2, law2), (3, law3), (4, law4), (8, law8)];
@@ -52,8 +55,9 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     let written = seen.route.written.unwrap_or(0);
     let traffic = written > 0 || seen.route.serving.is_some_and(|serving| serving > 0);
     if against(world) && traffic {
-        demand(decision.target.weight == 0, "a breach leaves weight")?;
-        demand(written == 0 || decision.target.movement == Movement::Fall, "a breach is no fall")?;
+        demand(decision.target.weight <= held(seen), "a breach leaves weight")?;
+        let falls = decision.target.movement == Movement::Fall;
+        demand(written <= held(seen) || falls, "a breach is no fall")?;
         if !overridden(world) && !world.status.phase.is_over() {
             demand(decision.status.phase == Phase::RolledBack, "a breach is no rollback")?;
             let noted = seen.route.note.is_some();
@@ -63,9 +67,9 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         }
     }
     if decision.status.phase.is_over() {
-        demand(decision.target.weight == 0, "rolled back with weight")?;
+        demand(decision.target.weight <= held(seen), "rolled back with weight")?;
         let note = decision.target.note.as_ref();
-        if written > 0 {
+        if written > held(seen) {
             let note = note.ok_or("weight 0 without a note")?;
             demand(note.message == decision.status.message, "the note says something else than the status")?;
             demand(Some(note.attempt) == number(&decision.status), "the note is about another attempt")?;
@@ -80,9 +84,9 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
             demand(decision.target.weight == 0, "a new attempt begins with weight")?;
         }
     }
-    without_benefit(world, decision)?;
+    without_benefit(world, seen, decision)?;
     if overridden(world) {
-        demand(decision.target.weight == 0, "weight where there may be none")?;
+        demand(decision.target.weight <= held(seen), "weight where there may be none")?;
     }
     if world.giving_back && !world.deleting {
         let traffic_first = decision.pool != PoolWanted::Remove || !traffic;
@@ -94,7 +98,7 @@ fn law1(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
 }
 
 /// What was shown not to be worth it is given back where the spec says so, stays back, and is no rollback.
-fn without_benefit(world: &World, decision: &Decision) -> Result<(), String> {
+fn without_benefit(world: &World, seen: &Observation, decision: &Decision) -> Result<(), String> {
     let (before, next) = (&world.status, &decision.status);
     let asked = world.spec.benefit.as_ref();
     let gives_back = asked.is_some_and(|asked| asked.on_none == OnNone::GiveBack);
@@ -103,7 +107,7 @@ fn without_benefit(world: &World, decision: &Decision) -> Result<(), String> {
         known.is_some_and(|known| asked.is_some_and(|asked| asked.fingerprint() == known.of))
     };
     if gives_back && (none(before) || none(next)) {
-        demand(decision.target.weight == 0, "not worth it, and still there")?;
+        demand(decision.target.weight <= held(seen), "not worth it, and still there")?;
         demand(decision.target.movement != Movement::Rise, "not worth it, and rises")?;
     }
     let fresh = next.phase == Phase::NoBenefit && before.phase != Phase::NoBenefit;
@@ -145,8 +149,9 @@ fn law2(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     let step = usize::try_from(decision.status.step).map_err(|_| "a negative step")?;
     let weight = world.spec.steps.get(step).ok_or("a step that does not exist")?.weight;
     let most = reach(seen.route.precision, weight).weight;
-    demand(decision.target.weight <= most, "more than the step wants")?;
+    demand(decision.target.weight <= most.max(held(seen)), "more than the step wants")?;
     demand(decision.target.weight >= 0, "a negative weight")?;
+    handed::law(world, seen, decision)?;
     pods(world, seen, decision)
 }
 
@@ -166,7 +171,8 @@ fn pods(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     // A gateway that has said nothing for a minute holds up nothing.
     let last = decision.status.attempt.as_ref().and_then(|attempt| attempt.weight_changes.last());
     let long_ago = last.is_none_or(|change| after(change.at.0, Span::from_secs(60)) <= world.now);
-    let away = seen.route.serving == Some(0) || (seen.route.serving.is_none() && long_ago);
+    let silent = seen.route.serving.is_none() && !seen.route.unseen;
+    let away = seen.route.serving == Some(0) || (silent && long_ago);
     if decision.target.movement == Movement::Rise {
         let needs = reach(seen.route.precision, decision.target.weight).pods;
         demand(live.is_some_and(|live| ready(live) >= needs), "a weight without pods for it")?;
@@ -213,7 +219,7 @@ fn law3(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
     let too_long = since.is_some_and(|since| after(since.0, world.spec.analysis.blind_for) <= world.now);
     let rolls_back = world.spec.analysis.on_blind == OnBlind::RollBack;
     if finding.blind == Blind::OurPool && written > 0 && too_long && rolls_back {
-        demand(decision.target.weight == 0, "blind for too long and still there")?;
+        demand(decision.target.weight <= held(seen), "blind for too long and still there")?;
     }
     // Whoever says that all is well can see.
     if matches!(after_it.reason, Reason::Holding | Reason::Completed | Reason::AwaitingApproval) {
@@ -273,6 +279,7 @@ fn law4(world: &World, seen: &Observation, decision: &Decision) -> Result<(), St
         let known = next.attempt.as_ref().is_some_and(|attempt| !attempt.baseline.is_empty());
         demand(known, "rises before it is known what the standard pool's counts are like")?;
         demand(seen.route.serving == Some(written), "rises before the last weight is read back")?;
+        demand(!seen.route.stale, "rises on a route that is not what it should be")?;
         demand(written == 0 || !young(world), "rises on young pods")?;
         demand(written == 0 || world.finding.kind.is_clear(), "rises without a clear verdict")?;
         demand(

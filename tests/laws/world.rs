@@ -7,17 +7,17 @@ use freethread_rollout::{
         BenchmarkRound, Check, FreeThreadRolloutSpec, FreeThreadRolloutStatus, PreflightPolicy,
         PreflightVerdict, hash,
     },
-    decide::{Decision, Guards, Input, JobWanted, Movement, PoolWanted, Target, decide_with},
+    decide::{Decision, Guards, Input, decide_with},
     judge::Finding,
     observe::{
-        FreeThreadedPool, LiveJob, LivePool, LogTail, Observation, Obstacle, Pod, Precision, PreflightSeen,
-        RollbackNote, RouteState, StandardPool,
+        Autoscaler, FreeThreadedPool, LiveJob, LivePool, LogTail, Observation, Obstacle, Pod, Precision,
+        PreflightSeen, RollbackNote, RouteState, StandardPool,
     },
     preflight::image::{CheckFinding, asked},
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::findings::clear;
+use super::{by_route::Route, findings::clear};
 
 /// `SplitMix64`: the same histories on every machine.
 pub(crate) struct Random(pub u64);
@@ -44,7 +44,19 @@ impl Random {
 pub(crate) struct Standard {
     pub(crate) replicas: i32,
     pub(crate) unready: i32,
+    /// Of those that are not ready: on their way.
+    pub(crate) starting: i32,
     pub(crate) hash: String,
+    /// What it had before it was handed over.
+    pub(crate) before: Option<i32>,
+    /// Who decides about its replicas.
+    pub(crate) scaled_by: Option<String>,
+}
+
+impl Standard {
+    pub(crate) fn new() -> Self {
+        Self { replicas: 9, unready: 0, starting: 0, hash: "t1".into(), before: None, scaled_by: None }
+    }
 }
 
 #[derive(Clone)]
@@ -56,18 +68,6 @@ pub(crate) struct Live {
     pub(crate) edited_by: Option<String>,
     pub(crate) edited_at: Option<Timestamp>,
     pub(crate) scaled_by: Option<String>,
-}
-
-/// The team's route, where traffic goes by weights.
-#[derive(Clone, Default)]
-pub(crate) struct Route {
-    /// What is written; `None` where nothing is ours.
-    pub(crate) written: Option<i32>,
-    pub(crate) note: Option<RollbackNote>,
-    pub(crate) edited_by: Option<String>,
-    /// When the gateway takes it.
-    pub(crate) taken: Timestamp,
-    pub(crate) unusable: Option<String>,
 }
 
 pub(crate) struct World {
@@ -93,6 +93,8 @@ pub(crate) struct World {
     pub(crate) ready_after: Option<i64>,
     /// The API server refuses the next rise; everything else of that pass happens.
     pub(crate) refuse_rise: bool,
+    /// An autoscaler of our pool's own.
+    pub(crate) autoscaler: Option<Autoscaler>,
     /// The API server refuses our Deployment, in these words.
     pub(crate) refuse_pool: Option<String>,
     /// The Job that checks the image, and when it ends.
@@ -103,7 +105,7 @@ pub(crate) struct World {
     pub(crate) speed: i64,
     /// What our pods run, as the node names it.
     pub(crate) image_id: String,
-    names: u64,
+    pub(crate) names: u64,
 }
 
 pub(crate) fn spec(json: serde_json::Value) -> FreeThreadRolloutSpec {
@@ -132,7 +134,7 @@ impl World {
             command: None,
             deleting: false,
             giving_back: false,
-            standard: Some(Standard { replicas: 9, unready: 0, hash: "t1".into() }),
+            standard: Some(Standard::new()),
             live: None,
             route: None,
             pods: vec![],
@@ -142,6 +144,7 @@ impl World {
             random: Random(seed),
             ready_after: None,
             refuse_rise: false,
+            autoscaler: None,
             refuse_pool: None,
             job: None,
             image: PreflightVerdict::Passed,
@@ -149,15 +152,6 @@ impl World {
             image_id: "orders@sha256:a".into(),
             names: 0,
         }
-    }
-
-    /// Traffic by a route's weights, of which any percent can be had.
-    pub(crate) fn by_route(seed: u64) -> Self {
-        let mut world = Self::new(seed);
-        world.spec.traffic =
-            serde_json::from_value(serde_json::json!({"httpRoute": {"name": "orders"}})).unwrap();
-        world.route = Some(Route::default());
-        world
     }
 
     pub(crate) fn written(&self) -> i32 {
@@ -195,6 +189,8 @@ impl World {
                 .collect(),
             template_hash: standard.hash.clone(),
             autoscaler_counts_ours: None,
+            scaled_by: standard.scaled_by.clone(),
+            before: standard.before,
         });
         let replicas = self.standard.as_ref().map_or(0, |standard| standard.replicas);
         let pods: Vec<Pod> = self.pods.iter().map(|(pod, _)| pod.clone()).collect();
@@ -213,24 +209,7 @@ impl World {
                 note: self.live.as_ref().and_then(|live| live.rollback.clone()),
                 ..RouteState::default()
             },
-            Some(route) => RouteState {
-                what: "HTTPRoute orders".into(),
-                group: "gateway.networking.k8s.io".into(),
-                jq: ".spec.rules[].backendRefs".into(),
-                written: route.written,
-                least: route.written.unwrap_or(0),
-                serving: match route.written {
-                    Some(_) if self.now < route.taken => None,
-                    Some(written) if serving > 0 => Some(written),
-                    _ => Some(0),
-                },
-                standard_serving,
-                precision: Precision::Percent { standard: replicas, fixed: None, max },
-                edited_by: route.edited_by.clone(),
-                note: route.note.clone(),
-                unusable: route.unusable.clone(),
-                ..RouteState::default()
-            },
+            Some(route) => self.route_state(route, serving, standard_serving),
         };
         Observation {
             route,
@@ -249,6 +228,7 @@ impl World {
                 }),
                 wanted_hash: self.wanted_hash(),
                 pods,
+                autoscaler: self.autoscaler.clone(),
                 trouble: self.refuse_pool.clone(),
                 ..FreeThreadedPool::default()
             },
@@ -285,131 +265,6 @@ impl World {
         (observation, decision)
     }
 
-    /// The writes in their order, as many as the crash allows. Returns whether all were made.
-    pub(crate) fn act(&mut self, decision: &Decision, mut writes: usize) -> bool {
-        let mut write = || {
-            let alive = writes > 0;
-            writes = writes.saturating_sub(1);
-            alive
-        };
-        let target = &decision.target;
-        let falls = target.movement == Movement::Fall && (self.live.is_some() || self.route.is_some());
-        if falls {
-            if !write() {
-                return false;
-            }
-            self.weigh(target);
-        }
-        match decision.job {
-            JobWanted::Create(check) if self.job.is_none() => {
-                if !write() {
-                    return false;
-                }
-                self.names += 1;
-                let ends = self.now + SignedDuration::from_secs(5);
-                let (uid, of) = (format!("job-{}", self.names), self.checks()[&check].clone());
-                let started = Some(self.now);
-                let job = LiveJob { uid, of, check: Some(check), started, ..LiveJob::default() };
-                self.job = Some((job, ends));
-            }
-            JobWanted::Remove => {
-                if !write() {
-                    return false;
-                }
-                self.job = None;
-            }
-            JobWanted::Create(_) | JobWanted::Leave => {}
-        }
-        match decision.pool {
-            PoolWanted::Leave => {}
-            // Never in the pass in which the weight falls.
-            PoolWanted::Apply if falls => {}
-            PoolWanted::Apply if self.refuse_pool.is_some() => {}
-            PoolWanted::Apply => {
-                if !write() {
-                    return false;
-                }
-                let hash = self.wanted_hash();
-                let fresh = Live {
-                    hash: String::new(),
-                    replicas: 0,
-                    rollback: None,
-                    deleting: false,
-                    edited_by: None,
-                    edited_at: None,
-                    scaled_by: None,
-                };
-                let live = self.live.get_or_insert(fresh);
-                if !live.deleting {
-                    live.hash = hash;
-                    live.edited_by = None;
-                }
-            }
-            PoolWanted::Remove => {
-                let ready = self.pods.iter().any(|(pod, _)| pod.ready_since.is_some());
-                let held = self.route.is_some() && ready;
-                if self.written() == 0 && self.live.is_some() && !held {
-                    if !write() {
-                        return false;
-                    }
-                    self.live = None;
-                }
-            }
-        }
-        if let Some(pods) =
-            decision.replicas.filter(|_| !falls && decision.pool != PoolWanted::Apply && self.live.is_some())
-        {
-            if !write() {
-                return false;
-            }
-            self.scale(pods);
-        }
-        if target.movement == Movement::GiveBack {
-            if !write() {
-                return false;
-            }
-            self.route = Some(Route::default());
-        }
-        let refused = std::mem::take(&mut self.refuse_rise);
-        if target.movement == Movement::Rise && self.live.is_some() && !refused {
-            if !write() {
-                return false;
-            }
-            self.weigh(target);
-        }
-        if self.status != decision.status {
-            if !write() {
-                return false;
-            }
-            self.status = decision.status.clone();
-        }
-        true
-    }
-
-    /// The weight, wherever it is written.
-    fn weigh(&mut self, target: &Target) {
-        let delay =
-            if self.ready_after.is_some() { 0 } else { i64::try_from(self.random.below(3000)).unwrap() };
-        let soon = self.now + SignedDuration::from_millis(delay);
-        if let Some(route) = self.route.as_mut() {
-            if target.weight > 0 || route.written.is_some() {
-                let unusable = route.unusable.take();
-                *route = Route {
-                    written: Some(target.weight),
-                    note: target.note.clone(),
-                    taken: soon,
-                    unusable,
-                    ..Route::default()
-                };
-            }
-            return;
-        }
-        self.scale(target.weight);
-        if let (Some(live), Some(note)) = (self.live.as_mut(), &target.note) {
-            live.rollback = Some(note.clone());
-        }
-    }
-
     /// Our Deployment's replicas, and its pods with them.
     pub(crate) fn scale(&mut self, replicas: i32) {
         let Some(live) = self.live.as_mut() else { return };
@@ -438,7 +293,9 @@ impl World {
         let taken = self.now;
         if let Some(route) = self.route.as_mut() {
             let written = (replicas > 0).then_some(replicas * 10);
-            *route = Route { written, edited_by: Some(manager.into()), taken, ..route.clone() };
+            let (stale, edited_at) = (route.managed, route.managed.then_some(taken));
+            *route =
+                Route { written, edited_by: Some(manager.into()), edited_at, stale, taken, ..route.clone() };
             return;
         }
         self.scale(replicas);
@@ -452,6 +309,9 @@ impl World {
         // The reader learns of a new step some time after it began.
         if self.finding.counts_from.is_some() && self.random.percent(70) {
             self.hear_of_the_step();
+        }
+        if millis > 0 {
+            self.bring_up_standard();
         }
         for (pod, ready) in &mut self.pods {
             if pod.ready_since.is_none() && ready.is_some_and(|ready| ready <= self.now) {

@@ -96,16 +96,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- range $router, $kind := include "ftr.kinds" . | fromYaml }}
 {{- if index $.Values.routers $router }}
-# Two weights in a route of the team's.
+# Two weights in a route of the team's{{ if $kind.managed }}, or a route of the operator's own{{ end }}.
 - apiGroups: [{{ $kind.group }}]
   resources: [{{ $kind.resource }}]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch{{ if $kind.managed }}, create{{ end }}, patch]
 {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "ftr.kinds" -}}
-httpRoute: {group: gateway.networking.k8s.io, resource: httproutes}
+httpRoute: {group: gateway.networking.k8s.io, resource: httproutes, managed: true}
 grpcRoute: {group: gateway.networking.k8s.io, resource: grpcroutes}
 virtualService: {group: networking.istio.io, resource: virtualservices}
 traefikService: {group: traefik.io, resource: traefikservices}

@@ -6,10 +6,16 @@ use std::{
 };
 
 use freethread_rollout::{
-    api::{ANNOTATION_FLAG_WEIGHT, ANNOTATION_ROLLBACK, Percent, Phase, Reason, RouterKind},
+    api::{
+        ANNOTATION_FLAG_WEIGHT, ANNOTATION_ROLLBACK, ManagedRoute, ParentRef, Percent, Phase, Reason,
+        RouterKind, UnknownRouter,
+    },
     decide::{Movement, Target},
     observe::{LivePool, RollbackNote},
-    route::{Backends, Dialect, FlagRouter, PodCount, RouteError, Router, Weighted, read, resource},
+    route::{
+        Backends, Dialect, FlagRouter, ManagedRouter, Plan, PodCount, RouteError, Router, Weighted,
+        managed_weight, read, resource,
+    },
 };
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -19,17 +25,63 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::Result;
+use crate::{Result, tool::Tool};
 
 /// Name of the rollout, the team's object and the standard Service.
 const NAME: &str = "orders";
 
+/// A row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// A router, on an object of the team's where it has one.
+    Of(RouterKind),
+    /// An `HTTPRoute` of the operator's own.
+    Managed,
+}
+
+impl Subject {
+    /// All of them, in the order of the documents.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        RouterKind::ALL.into_iter().flat_map(|kind| {
+            let own = (kind == RouterKind::HttpRoute).then_some(Self::Managed);
+            [Self::Of(kind)].into_iter().chain(own)
+        })
+    }
+
+    pub(crate) fn kind(self) -> RouterKind {
+        match self {
+            Self::Of(kind) => kind,
+            Self::Managed => RouterKind::HttpRoute,
+        }
+    }
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Of(kind) => kind.fmt(f),
+            Self::Managed => f.write_str("managed"),
+        }
+    }
+}
+
+impl std::str::FromStr for Subject {
+    type Err = UnknownRouter;
+    fn from_str(word: &str) -> std::result::Result<Self, UnknownRouter> {
+        if word == "managed" { Ok(Self::Managed) } else { word.parse().map(Self::Of) }
+    }
+}
+
 pub(crate) struct Ground {
     client: Client,
+    subject: Subject,
     pub(crate) router: RouterKind,
     namespace: String,
     pub(crate) api: Api<DynamicObject>,
     name: String,
+    /// The team's object as it is in Git.
+    pub(crate) git: Value,
+    tool: Tool,
 }
 
 /// What the object says of us.
@@ -41,15 +93,15 @@ pub(crate) struct Seen {
 }
 
 impl Ground {
-    pub(crate) async fn open(client: &Client, router: RouterKind) -> Result<Self> {
+    pub(crate) async fn open(client: &Client, subject: Subject, tool: &Tool) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let (number, router) = (NUMBER.fetch_add(1, Ordering::Relaxed), subject.kind());
         let namespace =
-            format!("conformance-{}-{}-{number}", router.word().to_lowercase(), std::process::id());
+            format!("conformance-{}-{}-{number}", subject.to_string().to_lowercase(), std::process::id());
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let new: Namespace = serde_json::from_value(json!({"metadata": {"name": namespace}}))?;
         namespaces.create(&PostParams::default(), &new).await?;
-        let (kind, name, manifest) = if let Some(dialect) = Dialect::of(router) {
+        let (kind, name, mut manifest) = if let Some(dialect) = Dialect::of(router) {
             let text = std::fs::read_to_string(format!("tests/routes/{router}.yaml"))?;
             // The objects of the tests are of a namespace called shop.
             let text = text.replace("orders.shop.svc", &format!("orders.{namespace}.svc"));
@@ -66,11 +118,26 @@ impl Ground {
             )
         };
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &kind);
-        let object: DynamicObject =
-            serde_json::from_value::<Value>(manifest).and_then(serde_json::from_value)?;
+        let mut ground = Self {
+            client: client.clone(),
+            subject,
+            router,
+            namespace,
+            api,
+            name,
+            git: Value::Null,
+            tool: tool.clone(),
+        };
+        if subject == Subject::Managed {
+            ground.managed_router(None).renew().await?;
+            return Ok(ground);
+        }
+        manifest["metadata"]["namespace"] = json!(ground.namespace);
+        let object: DynamicObject = serde_json::from_value(manifest.clone())?;
+        ground.git = manifest;
         let params = PostParams { field_manager: Some("team".into()), ..PostParams::default() };
-        api.create(&params, &object).await?;
-        Ok(Self { client: client.clone(), router, namespace, api, name })
+        ground.api.create(&params, &object).await?;
+        Ok(ground)
     }
 
     pub(crate) async fn close(self) -> Result<()> {
@@ -81,6 +148,37 @@ impl Ground {
 
     pub(crate) fn dialect(&self) -> Option<&'static Dialect> {
         Dialect::of(self.router)
+    }
+
+    /// Nothing of the object is the team's.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.subject == Subject::Managed || self.dialect().is_none()
+    }
+
+    /// Of an object that GitOps tools know.
+    pub(crate) fn in_git(&self) -> Option<&'static Dialect> {
+        self.dialect().filter(|_| !self.is_ours())
+    }
+
+    /// With everything that can be asked of it.
+    fn managed_router(&self, seen: Option<Value>) -> Router {
+        let parent = ParentRef { name: "public".into(), ..ParentRef::default() };
+        let spec = ManagedRoute {
+            parent_refs: vec![parent],
+            hostnames: vec!["orders.example".into()],
+            paths: vec!["/orders".into(), "/baskets".into()],
+            port: None,
+            testers: true,
+            sticky: true,
+        };
+        let plan = Plan {
+            rollout: NAME.into(),
+            spec,
+            standard: Some((NAME.into(), 80)),
+            ours: "orders-ft".into(),
+            weights: (1..=20).map(|step| step * 5).collect(),
+        };
+        Router::Managed(Box::new(ManagedRouter::new(self.client.clone(), &self.namespace, plan, seen)))
     }
 
     fn backends() -> Backends {
@@ -114,10 +212,13 @@ impl Ground {
                 let pods = object["spec"]["replicas"].as_i64().and_then(|pods| i32::try_from(pods).ok());
                 (pods, pods.unwrap_or(0))
             }
-            Some(dialect) => match read(dialect, &object, Self::backends().names()).written() {
-                Some((most, least)) => (Some(most), least),
-                None => (None, 0),
-            },
+            Some(dialect) => {
+                let shares = match self.subject {
+                    Subject::Managed => managed_weight(&object, "orders-ft"),
+                    Subject::Of(_) => read(dialect, &object, Self::backends().names()).written(),
+                };
+                shares.map_or((None, 0), |(most, least)| (Some(most), least))
+            }
         };
         Ok(Seen { written, least, note })
     }
@@ -132,6 +233,7 @@ impl Ground {
             ..LivePool::default()
         };
         let router = match self.dialect() {
+            Some(_) if self.subject == Subject::Managed => self.managed_router(Some(object.clone())),
             None if self.router == RouterKind::Flag => {
                 Router::Flag(FlagRouter::new(self.client.clone(), &self.namespace, &self.name))
             }
@@ -203,6 +305,11 @@ impl Ground {
         let params = PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
         self.api.patch(&self.name, &params, &Patch::Merge(set)).await?;
         Ok(())
+    }
+
+    /// A GitOps tool applies the object as it is in Git, but for what it was told to ignore; what it says.
+    pub(crate) fn sync(&self, how: &str, git: &Value, ignored: Option<&str>) -> Result<String> {
+        self.tool.sync(how, git, ignored)
     }
 
     pub(crate) async fn delete(&self) -> Result<()> {

@@ -14,7 +14,7 @@ type Played<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 type Promise = for<'a> fn(&'a Ground) -> Played<'a>;
 
 /// Name and promise, in the order in which they are played.
-pub(crate) const ALL: [(&str, Promise); 11] = [
+pub(crate) const ALL: [(&str, Promise); 13] = [
     ("what is written is read back", |g| Box::pin(read_back(g))),
     ("weight 0 as the first write changes nothing", |g| Box::pin(first_zero(g))),
     ("undone exactly", |g| Box::pin(undone(g))),
@@ -23,6 +23,8 @@ pub(crate) const ALL: [(&str, Promise); 11] = [
     ("a rising weight does not", |g| Box::pin(rises_on_what_was_seen(g))),
     ("an object that is gone is no failure on the way down", |g| Box::pin(gone(g))),
     ("somebody else's weight is seen, with their name", |g| Box::pin(named(g))),
+    ("Argo CD leaves the weight alone, by the rule that is said", |g| Box::pin(argo_cd(g))),
+    ("Flux leaves the weight alone, by the rule that is said", |g| Box::pin(flux(g))),
     ("why the weight is 0 is written with it", |g| Box::pin(noted(g))),
     ("never nothing over nothing", |g| Box::pin(never_nothing(g))),
     ("writing the same again writes nothing", |g| Box::pin(quiet(g))),
@@ -84,7 +86,7 @@ fn rules(ground: &Ground) -> Option<&'static str> {
 async fn team_edit(ground: &Ground) -> Result<()> {
     let object = ground.object().await?;
     let mut set = json!({"metadata": {"annotations": {"example.com/owner": "warehouse"}}});
-    if let Some(rules) = rules(ground) {
+    if let Some(rules) = rules(ground).filter(|_| !ground.is_ours()) {
         let mut all = object["spec"][rules].clone();
         all.as_array_mut().ok_or("no rules")?.remove(0);
         set["spec"] = json!({rules: all});
@@ -100,7 +102,7 @@ async fn edits_stay(ground: &Ground) -> Result<()> {
     ground.lower(0).await?;
     ground.give_back().await?;
     let after = ground.theirs().await?;
-    if ground.dialect().is_none() {
+    if ground.is_ours() {
         return demand(after["annotations"]["example.com/owner"] == "warehouse", "the annotation is lost");
     }
     wanted["annotations"]["example.com/owner"] = json!("warehouse");
@@ -166,6 +168,77 @@ async fn named(ground: &Ground) -> Result<()> {
     demand(owners.contains(&"somebody".to_owned()), format!("the weight belongs to {owners:?}"))
 }
 
+async fn weighs(ground: &Ground, weight: i32, when: &str) -> Result<()> {
+    let seen = ground.seen().await?;
+    demand(seen.written == Some(weight) && seen.least == weight, format!("{when}: read {seen:?}"))
+}
+
+/// Another edit of the team's in Git.
+fn edited(git: &Value) -> Value {
+    let mut git = git.clone();
+    git["metadata"]["annotations"]["example.com/owner"] = json!("warehouse");
+    git
+}
+
+async fn arrived(ground: &Ground) -> Result<()> {
+    let object = ground.object().await?;
+    demand(
+        object["metadata"]["annotations"]["example.com/owner"] == "warehouse",
+        "an edit in Git does not arrive",
+    )
+}
+
+/// What it says of the object with a weight of ours is what it said without.
+async fn argo_cd(ground: &Ground) -> Result<()> {
+    let Some(dialect) = ground.in_git() else { return Ok(()) };
+    let rule = Some(dialect.jq);
+    for how in ["argocd", "argocd-server-side"] {
+        ground.sync(how, &ground.git, None)?;
+        let (alone, by_rule) = (ground.sync(how, &ground.git, None)?, ground.sync(how, &ground.git, rule)?);
+        ground.raise(25).await?;
+        let said = ground.sync(how, &ground.git, rule)?;
+        demand(said == by_rule, format!("{how} says {said} at 25 %, and {by_rule} before"))?;
+        weighs(ground, 25, how).await?;
+        let said = ground.sync(how, &edited(&ground.git), rule)?;
+        demand(said == "OutOfSync", format!("{how} says {said} of an edit in Git"))?;
+        arrived(ground).await?;
+        weighs(ground, 25, how).await?;
+        ground.raise(50).await?;
+        ground.lower(0).await?;
+        ground.give_back().await?;
+        ground.sync(how, &ground.git, None)?;
+        let said = ground.sync(how, &ground.git, None)?;
+        demand(said == alone, format!("{how} says {said} afterwards, and {alone} before"))?;
+    }
+    Ok(())
+}
+
+async fn flux(ground: &Ground) -> Result<()> {
+    let Some(dialect) = ground.in_git() else { return Ok(()) };
+    let list = if dialect.rules.is_empty() { dialect.backends } else { dialect.rules };
+    let (git, pointer) = (&ground.git, format!("/{}", list.join("/")));
+    ground.sync("flux", git, None)?;
+    demand(ground.sync("flux", git, None)? == "unchanged", "it is never at rest")?;
+    ground.raise(25).await?;
+    let mut left = git.clone();
+    left["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/ssa"] = json!("IfNotPresent");
+    let said = ground.sync("flux", &left, None)?;
+    demand(said == "skipped", format!("{said} with the annotation"))?;
+    weighs(ground, 25, "with the annotation").await?;
+    let said = ground.sync("flux", git, Some(&pointer))?;
+    demand(said == "unchanged", format!("{said} with {pointer} ignored"))?;
+    let said = ground.sync("flux", &edited(git), Some(&pointer))?;
+    demand(said == "configured", format!("{said} after an edit in Git, with {pointer} ignored"))?;
+    arrived(ground).await?;
+    weighs(ground, 25, "after an edit in Git").await?;
+    ground.raise(50).await?;
+    ground.lower(0).await?;
+    ground.give_back().await?;
+    ground.sync("flux", git, None)?;
+    let said = ground.sync("flux", git, None)?;
+    demand(said == "unchanged", format!("{said} afterwards"))
+}
+
 async fn noted(ground: &Ground) -> Result<()> {
     ground.raise(50).await?;
     ground.lower_on(&ground.object().await?, 0, Some("errors 21 %")).await?;
@@ -173,8 +246,9 @@ async fn noted(ground: &Ground) -> Result<()> {
     demand(seen.note.as_deref() == Some("errors 21 %") && seen.written == Some(0), format!("read {seen:?}"))?;
     if ground.dialect().is_some() {
         let object = ground.object().await?;
+        let says = if ground.is_ours() { "labels" } else { "annotations" };
         demand(
-            object["metadata"]["annotations"][ANNOTATION_ROUTE] == "orders",
+            object["metadata"][says][ANNOTATION_ROUTE] == "orders",
             "the object does not say whose it is",
         )?;
         ground.give_back().await?;

@@ -2,15 +2,18 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use freethread_rollout::{api::RouterKind, route::Dialect};
+use freethread_rollout::{
+    api::RouterKind,
+    route::{Dialect, propagation},
+};
 
-use crate::{Result, promises};
+use crate::{Result, ground::Subject, promises};
 
 const BEGIN: &str = "<!-- routers: written by `make conformance WRITE=1` -->";
 const END: &str = "<!-- /routers -->";
 
 /// Whether the README has the table of `rows`; writes it where that is asked for.
-pub(crate) fn check(readme: &Path, rows: &[(RouterKind, usize)], write: bool) -> Result<bool> {
+pub(crate) fn check(readme: &Path, rows: &[(Subject, usize)], write: bool) -> Result<bool> {
     let text = std::fs::read_to_string(readme)?;
     let (before, rest) = text.split_once(BEGIN).ok_or("the README has no place for the table")?;
     let (there, after) = rest.split_once(END).ok_or("the README has no end of the table")?;
@@ -27,43 +30,38 @@ pub(crate) fn check(readme: &Path, rows: &[(RouterKind, usize)], write: bool) ->
     Ok(false)
 }
 
-fn table(rows: &[(RouterKind, usize)]) -> String {
+fn table(rows: &[(Subject, usize)]) -> String {
     let mut table = String::from(
         "\n| `traffic:` | writes | share in steps of | read back from | last request after | promises kept |\n|---|---|---|---|---|---|\n",
     );
-    for (router, passed) in rows {
-        let (object, steps, read, propagation) = match Dialect::of(*router) {
-            None if *router == RouterKind::Flag => (
+    for (subject, passed) in rows {
+        let (router, managed) = (subject.kind(), *subject == Subject::Managed);
+        let (object, steps, read) = match (Dialect::of(router), router) {
+            (None, RouterKind::Flag) => (
                 "an annotation of our own Deployment, served as a flag".to_owned(),
                 "1 % of keys",
-                "what this replica serves",
-                "1 s",
+                "what this replica serves, ready pods",
             ),
-            None => ("replicas of our own Deployment".to_owned(), "one pod", "ready pods", "1.3 s"),
-            Some(dialect) => {
-                let read = if dialect.reads_back {
-                    "status at its generation, ready pods"
+            (None, _) => ("replicas of our own Deployment".to_owned(), "one pod", "ready pods"),
+            (Some(dialect), _) => {
+                let status = "status at its generation, ready pods";
+                let read = if dialect.reads_back { status } else { "ready pods (no status)" };
+                let (kind, version) = (dialect.kind, dialect.api_version());
+                let object = if managed {
+                    format!("an `{kind}` of its own ({version})")
                 } else {
-                    "ready pods (no status)"
+                    format!("two weights in your `{kind}` ({version})")
                 };
-                let within = match dialect.propagation_ms {
-                    2000 => "2 s",
-                    _ => "5 s",
-                };
-                (
-                    format!("two weights in your `{}` ({})", dialect.kind, dialect.api_version()),
-                    "1 %",
-                    read,
-                    within,
-                )
+                (object, "1 %", read)
             }
         };
+        let last = propagation(router)
+            .filter(|_| !managed)
+            .map_or("not measured".into(), |time| format!("{:.1} s", time.as_secs_f64()));
         let all = promises::ALL.len();
+        let word = if managed { format!("{router}: {{managed}}") } else { router.to_string() };
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            table,
-            "| `{router}` | {object} | {steps} | {read} | {propagation} | {passed} of {all} |"
-        );
+        let _ = writeln!(table, "| `{word}` | {object} | {steps} | {read} | {last} | {passed} of {all} |");
     }
     table
 }

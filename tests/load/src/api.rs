@@ -1,45 +1,49 @@
-//! The HTTP API that tells the counts: `GET /counts`, `GET /last?n=200`, `GET /bad?n=200`, `POST /mark`, `POST /rate`.
+//! The HTTP API that tells the counts: `GET /counts`, `GET /last?n=200`, `GET /bad?n=200`, `POST /mark`, `POST /rate`, `POST /headers`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{counts::Counts, schedule::Rate};
+use crate::{
+    counts::Counts,
+    schedule::{Always, Rate},
+};
 
-type Shared = (Arc<Counts>, Arc<Rate>);
+type Shared = (Arc<Counts>, Arc<Rate>, Arc<Always>);
 
 /// The routes.
-pub(crate) fn router(counts: Arc<Counts>, rate: Arc<Rate>) -> Router {
+pub(crate) fn router(counts: Arc<Counts>, rate: Arc<Rate>, always: Arc<Always>) -> Router {
     Router::new()
         .route("/counts", get(counts_now))
         .route("/last", get(last))
         .route("/bad", get(bad))
         .route("/mark", post(mark))
         .route("/rate", post(set_rate))
-        .with_state((counts, rate))
+        .route("/headers", post(set_headers))
+        .with_state((counts, rate, always))
 }
 
 /// Everything since the start (`total`) and since the last mark (`window`).
-async fn counts_now(State((counts, rate)): State<Shared>) -> Response {
+async fn counts_now(State((counts, rate, _)): State<Shared>) -> Response {
     json(&counts.to_json(rate.get()))
 }
 
 /// The last answers one by one, oldest first.
-async fn last(State((counts, _)): State<Shared>, uri: Uri) -> Response {
+async fn last(State((counts, ..)): State<Shared>, uri: Uri) -> Response {
     lines(&counts, &uri, false)
 }
 
 /// The same of those that failed.
-async fn bad(State((counts, _)): State<Shared>, uri: Uri) -> Response {
+async fn bad(State((counts, ..)): State<Shared>, uri: Uri) -> Response {
     lines(&counts, &uri, true)
 }
 
@@ -56,7 +60,7 @@ fn lines(counts: &Counts, uri: &Uri, only_bad: bool) -> Response {
 }
 
 /// Ends the window, answers with it and starts another: `{"name": "breach"}`, or nothing.
-async fn mark(State((counts, _)): State<Shared>, body: Bytes) -> Response {
+async fn mark(State((counts, ..)): State<Shared>, body: Bytes) -> Response {
     #[derive(Default, Deserialize)]
     #[serde(deny_unknown_fields, default)]
     struct Mark {
@@ -69,7 +73,7 @@ async fn mark(State((counts, _)): State<Shared>, body: Bytes) -> Response {
 }
 
 /// Changes the rate: `{"rps": 100}`; 0 pauses.
-async fn set_rate(State((_, rate)): State<Shared>, body: Bytes) -> Response {
+async fn set_rate(State((_, rate, _)): State<Shared>, body: Bytes) -> Response {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wanted {
@@ -77,6 +81,24 @@ async fn set_rate(State((_, rate)): State<Shared>, body: Bytes) -> Response {
     }
     match parse::<Wanted>(&body).map_err(|e| e.to_string()).and_then(|wanted| rate.set(wanted.rps)) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(e) => (StatusCode::BAD_REQUEST, e).into_response(),
+    }
+}
+
+/// Headers of every request from now on: `{"x-name": "value"}`; `{}` for none.
+async fn set_headers(State((_, _, always)): State<Shared>, body: Bytes) -> Response {
+    let parsed = parse::<BTreeMap<String, String>>(&body).map_err(|e| e.to_string()).and_then(|all| {
+        let header = |(name, value): (&String, &String)| {
+            let name = HeaderName::try_from(name).map_err(|e| format!("{name}: {e}"))?;
+            Ok((name, HeaderValue::try_from(value).map_err(|e| format!("{value}: {e}"))?))
+        };
+        all.iter().map(header).collect::<Result<Vec<_>, String>>()
+    });
+    match parsed {
+        Ok(headers) => {
+            always.set(headers);
+            StatusCode::NO_CONTENT.into_response()
+        }
         Err(e) => (StatusCode::BAD_REQUEST, e).into_response(),
     }
 }

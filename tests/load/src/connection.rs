@@ -16,6 +16,7 @@ use hyper::{
     Request, StatusCode,
     body::Bytes,
     client::conn::http1::{SendRequest, handshake},
+    header::{HeaderName, HeaderValue},
 };
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -98,11 +99,35 @@ pub(crate) struct Answer {
     pub(crate) detail: Option<String>,
     /// A persistent connection turned out to be closed before the request was written to it, and another one was taken.
     pub(crate) reconnected: bool,
+    /// `Set-Cookie`, as it came.
+    pub(crate) cookies: Vec<String>,
+    /// Its user was answered by another pool before.
+    pub(crate) moved: Option<Moved>,
 }
+
+/// How a user changed the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// From the standard to the free-threaded one.
+    Joined,
+    /// From the free-threaded to the standard one.
+    Left,
+}
+
+/// Headers that a request has beside the usual ones.
+pub(crate) type Headers = Vec<(HeaderName, HeaderValue)>;
 
 impl Answer {
     fn failed((outcome, detail): Failure, reconnected: bool) -> Self {
-        Self { pool: Pool::None, outcome, pod: None, detail: Some(detail), reconnected }
+        Self {
+            pool: Pool::None,
+            outcome,
+            pod: None,
+            detail: Some(detail),
+            reconnected,
+            cookies: Vec::new(),
+            moved: None,
+        }
     }
 }
 
@@ -136,13 +161,13 @@ impl Connections {
     }
 
     /// Sends one request. Never longer than the timeout.
-    pub(crate) async fn request(&self, kind: Kind) -> Answer {
+    pub(crate) async fn request(&self, kind: Kind, headers: &Headers) -> Answer {
         let timeout = Duration::from_millis(self.args.timeout_ms);
         let connected = AtomicBool::new(false);
         let attempt = async {
             match kind {
-                Kind::New => self.over_new(&connected).await,
-                Kind::Kept => self.over_kept(&connected).await,
+                Kind::New => self.over_new(&connected, headers).await,
+                Kind::Kept => self.over_kept(&connected, headers).await,
             }
         };
         tokio::time::timeout(timeout, attempt).await.unwrap_or_else(|_| {
@@ -151,11 +176,11 @@ impl Connections {
         })
     }
 
-    async fn over_new(&self, connected: &AtomicBool) -> Answer {
+    async fn over_new(&self, connected: &AtomicBool, headers: &Headers) -> Answer {
         match self.connect().await {
             Ok(mut sender) => {
                 connected.store(true, Ordering::Relaxed);
-                match exchange(&mut sender, self.build(Kind::New)).await {
+                match exchange(&mut sender, self.build(Kind::New, headers)).await {
                     Exchange::Answered { answer, .. } => answer,
                     Exchange::NotWritten(error) => Answer::failed((Outcome::Reset, error), false),
                 }
@@ -166,7 +191,7 @@ impl Connections {
 
     /// Takes the persistent connections in turn, so that all of them stay in use. One that was closed while it was idle is dropped and
     /// the request, which was never written, goes over another. A request that *was* written is never sent again.
-    async fn over_kept(&self, connected: &AtomicBool) -> Answer {
+    async fn over_kept(&self, connected: &AtomicBool, headers: &Headers) -> Answer {
         let mut reconnected = false;
         loop {
             let taken = self.take();
@@ -181,7 +206,7 @@ impl Connections {
                 },
             };
             connected.store(true, Ordering::Relaxed);
-            match exchange(&mut kept.sender, self.build(Kind::Kept)).await {
+            match exchange(&mut kept.sender, self.build(Kind::Kept, headers)).await {
                 Exchange::Answered { mut answer, reusable } => {
                     kept.requests += 1;
                     if reusable && kept.requests < self.args.kept_requests {
@@ -236,8 +261,9 @@ impl Connections {
         Ok(sender)
     }
 
-    fn build(&self, kind: Kind) -> Request<Empty<Bytes>> {
+    fn build(&self, kind: Kind, headers: &Headers) -> Request<Empty<Bytes>> {
         let mut request = Request::new(Empty::new());
+        request.headers_mut().extend(headers.iter().cloned());
         // The path and the authority were accepted at the start or give a 400: both are visible in the counts.
         if let Ok(uri) = self.args.path.parse() {
             *request.uri_mut() = uri;
@@ -246,9 +272,7 @@ impl Connections {
             request.headers_mut().insert(hyper::header::HOST, host);
         }
         if kind == Kind::New {
-            request
-                .headers_mut()
-                .insert(hyper::header::CONNECTION, hyper::header::HeaderValue::from_static("close"));
+            request.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
         }
         request
     }
@@ -293,6 +317,8 @@ async fn exchange(sender: &mut Sender, request: Request<Empty<Bytes>>) -> Exchan
         _ => Pool::None,
     };
     let pod = header("x-pod").map(str::to_owned);
+    let cookies = parts.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
+    let cookies = cookies.map(str::to_owned).collect();
     let reusable = header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close"));
     let (outcome, detail, reusable) = match body.collect().await {
         Ok(_) => (outcome_of_status(parts.status), None, reusable),
@@ -301,7 +327,8 @@ async fn exchange(sender: &mut Sender, request: Request<Empty<Bytes>>) -> Exchan
             (outcome, Some(detail), false)
         }
     };
-    Exchange::Answered { answer: Answer { pool, outcome, pod, detail, reconnected: false }, reusable }
+    let answer = Answer { pool, outcome, pod, detail, reconnected: false, cookies, moved: None };
+    Exchange::Answered { answer, reusable }
 }
 
 fn outcome_of_status(status: StatusCode) -> Outcome {

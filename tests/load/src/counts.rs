@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::connection::{Answer, Kind, Outcome, Pool};
+use crate::connection::{Answer, Kind, Moved, Outcome, Pool};
 
 /// Upper edges of the latency buckets in milliseconds; the last bucket has none.
 const EDGES_MS: [u32; 16] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200, 300, 500, 1000, 2500];
@@ -132,6 +132,8 @@ struct Tally {
     sent: u64,
     unsent: u64,
     reconnected: u64,
+    joined: u64,
+    left: u64,
     by_pool: [PoolTally; Pool::ALL.len()],
     first_bad_unix_ms: Option<u64>,
     last_bad_unix_ms: Option<u64>,
@@ -157,6 +159,8 @@ impl Tally {
         pool.latency[bucket] += 1;
         pool.last_unix_ms = Some(now);
         self.reconnected += u64::from(answer.reconnected);
+        self.joined += u64::from(answer.moved == Some(Moved::Joined));
+        self.left += u64::from(answer.moved == Some(Moved::Left));
         if answer.outcome != Outcome::Ok {
             pool.first_bad_unix_ms.get_or_insert(now);
             self.first_bad_unix_ms.get_or_insert(now);
@@ -178,6 +182,8 @@ impl Tally {
             "failed": done - ok,
             "kept": kept,
             "reconnected": self.reconnected,
+            "joined": self.joined,
+            "left": self.left,
             "first_bad_unix_ms": self.first_bad_unix_ms,
             "last_bad_unix_ms": self.last_bad_unix_ms,
             "pools": pools,
@@ -243,7 +249,15 @@ mod tests {
     use super::*;
 
     fn answer(pool: Pool, outcome: Outcome) -> Answer {
-        Answer { pool, outcome, pod: None, detail: None, reconnected: false }
+        Answer {
+            pool,
+            outcome,
+            pod: None,
+            detail: None,
+            reconnected: false,
+            cookies: Vec::new(),
+            moved: None,
+        }
     }
 
     #[test]

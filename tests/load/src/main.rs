@@ -10,6 +10,7 @@ mod api;
 mod connection;
 mod counts;
 mod schedule;
+mod users;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -48,6 +49,9 @@ pub(crate) struct Args {
     /// Seconds after which it stops sending, whatever happens.
     #[arg(long, default_value_t = 1800)]
     duration_s: u64,
+    /// People who send them in turns, each with the cookies that it was given; 0: every request is by itself.
+    #[arg(long, default_value_t = 0)]
+    users: usize,
     /// Address of the HTTP API that tells the counts.
     #[arg(long, default_value = "0.0.0.0:9000")]
     listen: SocketAddr,
@@ -63,27 +67,28 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let rate = Arc::new(schedule::Rate::new(args.rps)?);
     let counts = Arc::new(counts::Counts::default());
+    let always = Arc::new(schedule::Always::default());
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
         .map_err(|e| format!("cannot listen on {}: {e}", args.listen))?;
 
     println!("sending {} requests a second to {}{}", args.rps, args.target, args.path);
     let sender = {
-        let (args, rate, counts) = (args.clone(), rate.clone(), counts.clone());
+        let (args, rate, always, counts) = (args.clone(), rate.clone(), always.clone(), counts.clone());
         async move {
             if !connection::settled(args.target).await {
                 println!("{} takes no connections; sending all the same", args.target);
             }
             let stop = tokio::time::sleep(Duration::from_secs(args.duration_s));
             tokio::select! {
-                () = schedule::send(&args, &rate, &counts) => {}
+                () = schedule::send(&args, &rate, &always, &counts) => {}
                 () = stop => println!("stopped sending after {} s", args.duration_s),
             }
         }
     };
     tokio::spawn(sender);
 
-    axum::serve(listener, api::router(counts, rate))
+    axum::serve(listener, api::router(counts, rate, always))
         .with_graceful_shutdown(terminated())
         .await
         .map_err(|e| format!("the API on {} failed: {e}", args.listen).into())

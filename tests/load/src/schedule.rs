@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,8 +12,9 @@ use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     Args,
-    connection::{Connections, Kind},
+    connection::{Connections, Headers, Kind},
     counts::Counts,
+    users::Users,
 };
 
 /// Requests per second, changeable while it runs.
@@ -38,8 +39,22 @@ impl Rate {
     }
 }
 
+/// Headers that every request has from now on, changeable while it runs.
+#[derive(Default)]
+pub(crate) struct Always(Mutex<Headers>);
+
+impl Always {
+    pub(crate) fn set(&self, headers: Headers) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = headers;
+    }
+    fn get(&self) -> Headers {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Sends for ever; the caller bounds it.
-pub(crate) async fn send(args: &Args, rate: &Rate, counts: &Arc<Counts>) {
+pub(crate) async fn send(args: &Args, rate: &Rate, always: &Always, counts: &Arc<Counts>) {
+    let users = (args.users > 0).then(|| Arc::new(Users::new(args.users)));
     let connections = Arc::new(Connections::new(args));
     let in_flight = Arc::new(Semaphore::new(args.max_in_flight));
     let mut kinds = Kinds { kept_share: args.kept_share, owed: 0.0 };
@@ -65,10 +80,19 @@ pub(crate) async fn send(args: &Args, rate: &Rate, counts: &Arc<Counts>) {
             counts.unsent();
             continue;
         };
-        let (connections, counts) = (connections.clone(), counts.clone());
+        let turn = users.as_ref().map(|users| users.next());
+        if turn.as_ref().is_some_and(Option::is_none) {
+            counts.unsent();
+            continue;
+        }
+        let user = turn.flatten();
+        let mut headers = always.get();
+        headers.extend(user.iter().filter_map(|user| Some((hyper::header::COOKIE, user.header()?))));
+        let (connections, counts, users) = (connections.clone(), counts.clone(), users.clone());
         tokio::spawn(async move {
             let window = counts.sent();
-            let answer = connections.request(kind).await;
+            let mut answer = connections.request(kind, &headers).await;
+            answer.moved = users.zip(user).and_then(|(users, user)| users.back(user, &answer));
             // From the time when it was due: a late start is the client's waiting time as well.
             counts.answered(window, kind, &answer, due.elapsed());
             drop(permit);

@@ -67,6 +67,18 @@ impl Cluster {
         Ok(())
     }
 
+    /// Owner references whose `uid` is `$UID` get that of the object that they name.
+    pub(crate) async fn fill_owners(&self, namespace: &str, manifest: &mut Value) -> Result<()> {
+        let owners = manifest.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
+        for owner in owners.into_iter().flatten().filter(|owner| owner["uid"] == "$UID") {
+            let named = json!({"apiVersion": owner["apiVersion"], "kind": owner["kind"], "metadata": {"name": owner["name"]}});
+            let (api, name) = self.dynamic(namespace, &named)?;
+            let found = within(api.get(&name)).await.map_err(context(&format!("the owner {name}")))?;
+            owner["uid"] = json!(found.uid());
+        }
+        Ok(())
+    }
+
     /// Whether the API server would take a manifest; nothing is written.
     pub(crate) async fn would_take(&self, namespace: &str, manifest: &Value) -> Result<()> {
         let (api, name) = self.dynamic(namespace, manifest)?;
@@ -93,6 +105,7 @@ impl Cluster {
             "HorizontalPodAutoscaler" => ("autoscaling/v2", true),
             "Service" | "Pod" => ("v1", true),
             "FreeThreadRollout" => ("freethreading.dev/v1alpha1", false),
+            "HTTPRoute" => ("gateway.networking.k8s.io/v1", false),
             other => return Err(format!("patch: kind {other} is not known to the runner").into()),
         };
         let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}});

@@ -39,6 +39,8 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     pub(crate) failed: u64,
     pub(crate) kept: u64,
+    pub(crate) joined: u64,
+    pub(crate) left: u64,
     pub(crate) pools: BTreeMap<String, PoolTally>,
 }
 
@@ -73,6 +75,10 @@ impl Load {
         let text = self.cluster.to_pod(&self.namespace, POD, PORT, "/bad?n=100", None).await?;
         serde_json::from_str(&text).map_err(context("the load generator's failures"))
     }
+    pub(crate) async fn headers(&self, headers: &BTreeMap<String, String>) -> Result<()> {
+        let body = json!(headers);
+        self.cluster.to_pod(&self.namespace, POD, PORT, "/headers", Some(&body)).await.map(drop)
+    }
     pub(crate) async fn rate(&self, rps: f64) -> Result<()> {
         self.cluster.to_pod(&self.namespace, POD, PORT, "/rate", Some(&json!({"rps": rps}))).await.map(drop)
     }
@@ -99,6 +105,9 @@ impl Tally {
             if pool.answered > 0 {
                 parts.push(format!("{name} {}{}", pool.answered, pool.describe_failures()));
             }
+        }
+        if self.joined + self.left > 0 {
+            parts.push(format!("{} times a user joined and {} times one left", self.joined, self.left));
         }
         if self.unsent > 0 {
             parts.push(format!("{} could not be sent", self.unsent));
@@ -148,11 +157,18 @@ impl ExpectedCounts {
         };
         let seen = format!("{failed} failed of {answered} ({who}); {}", tally.describe());
         let too_many = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value > limit);
-        if too_many(self.failed.or(self.failed_at_most), failed) || too_many(self.at_most, answered) {
+        if too_many(self.failed.or(self.failed_at_most), failed)
+            || too_many(self.at_most, answered)
+            || too_many(self.left, tally.left)
+        {
             return Checked::Broken(seen);
         }
         let too_few = |limit: Option<u64>, value: u64| limit.is_some_and(|limit| value < limit);
-        if too_few(self.at_least, answered) || too_few(self.failed.or(self.failed_at_least), failed) {
+        if too_few(self.at_least, answered)
+            || too_few(self.failed.or(self.failed_at_least), failed)
+            || too_few(self.joined_at_least, tally.joined)
+            || too_few(self.left, tally.left)
+        {
             return Checked::NotYet(seen);
         }
         let share = kept as f64 / answered.max(1) as f64;
@@ -165,7 +181,12 @@ impl ExpectedCounts {
         } else {
             String::new()
         };
-        Checked::Met(format!("{failed} of {answered} requests{of} failed{kept}"))
+        let moved = if self.joined_at_least.or(self.left).is_some() {
+            format!(", users joined {} times and left {} times", tally.joined, tally.left)
+        } else {
+            String::new()
+        };
+        Checked::Met(format!("{failed} of {answered} requests{of} failed{kept}{moved}"))
     }
 }
 

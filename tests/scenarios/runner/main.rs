@@ -14,6 +14,7 @@ mod load;
 mod operator;
 mod play;
 mod plugin;
+mod queue;
 mod reading;
 mod route;
 mod show;

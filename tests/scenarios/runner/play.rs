@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use freethread_rollout::api::{Span, pool_name};
 use futures::future::join_all;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, ResourceExt as _,
@@ -17,14 +16,13 @@ use crate::{
     cluster::within,
     context, examples, expect,
     load::{Checked, Counts, PERIOD},
-    plugin,
-    route::{Route, last_answer},
+    plugin, queue,
+    route::{ExpectedShare, Route, counts_in, last_answer},
     stage::{NAME, Stage},
     vocabulary::{
-        Across, Delete, Elsewhere, ExpectedCounts, ExpectedGone, ExpectedNext, ExpectedShare, Fault, Kill,
-        Patch, Pool, Propagation, Scale, Since, Step, Which,
+        Across, Delete, Elsewhere, ExpectedCounts, ExpectedGone, ExpectedNext, Fault, Kill, Patch, Pool,
+        Propagation, Scale, Since, Step, Which,
     },
-    world::State,
 };
 
 /// Port of the example service.
@@ -108,6 +106,12 @@ impl<'a> Play<'a> {
             }
             Step::ExpectCounts(expected) => self.expect_counts(expected).await?,
             Step::ExpectJudged(Across::Mark) => self.expect_judged().await?,
+            Step::ExpectTasks(expected) => {
+                let deadline = after(Instant::now(), Some(expected.within));
+                let seen = queue::expect_tasks(self.stage, expected, deadline).await?;
+                self.measured.push(seen.clone());
+                seen
+            }
             Step::ExpectNext(expected) => self.expect_next(expected).await?,
             Step::ExpectGone(expected) => self.expect_gone(expected).await?,
             Step::ExpectElsewhere(Elsewhere::Untouched) => self.stage.expect_elsewhere_untouched().await?,
@@ -158,6 +162,10 @@ impl<'a> Play<'a> {
             Step::Rate(rps) => {
                 self.stage.load.rate(*rps).await?;
                 Ok(format!("{rps} requests a second"))
+            }
+            Step::Headers(headers) => {
+                self.stage.load.headers(headers).await?;
+                Ok(format!("{headers:?} on every request"))
             }
             Step::TeamEdits(operations) => {
                 self.disturb("edit").await;
@@ -315,16 +323,9 @@ impl<'a> Play<'a> {
     /// From here on: what is under way belongs to what was before.
     async fn expect_share(&mut self, expected: &ExpectedShare) -> Result<String> {
         let deadline = after(Instant::now(), Some(expected.within));
-        // As the operator does: a gateway's word runs ahead of its traffic, so a share counts from a moment later.
-        let served = |state: &State| {
-            let attempt = state.rollout().and_then(|rollout| rollout.status.as_ref()?.attempt.clone());
-            let from = attempt.and_then(|attempt| attempt.step_counts_from).map(|from| from.0);
-            let left = from.map(|from| from.duration_since(Timestamp::now()).as_millis()).unwrap_or_default();
-            if left <= 0 { Ok(String::new()) } else { Err(format!("the weight counts in {left} ms")) }
-        };
         loop {
-            let now = served(&self.stage.world.now());
-            let Err(why) = now else { break };
+            let waits = counts_in(&self.stage.world.now());
+            let Some(why) = waits else { break };
             if Instant::now() > deadline {
                 return Err(why.into());
             }

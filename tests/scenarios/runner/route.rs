@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use freethread_rollout::api::Span;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use kube::{
     Api,
     api::{DynamicObject, Patch, PatchParams},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -15,9 +18,54 @@ use crate::{
     cluster::{Cluster, within},
     context,
     load::Counts,
-    vocabulary::{ExpectedShare, Pool, Via},
+    vocabulary::Pool,
     world::State,
 };
+
+/// A gateway of the tests' cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Via {
+    Traefik,
+    /// With Contour.
+    Envoy,
+}
+
+impl Via {
+    /// Name of its Service and of its Gateway, in the namespace `gateway`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Traefik => "traefik",
+            Self::Envoy => "envoy",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ExpectedShare {
+    /// In percent, within the bounds of chance.
+    pub(crate) free_threaded: f64,
+    /// Requests that are counted.
+    pub(crate) of: u64,
+    /// They are sent by so many users, each of whom was drawn once: chance is of these.
+    pub(crate) users: Option<u32>,
+    pub(crate) within: Span,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Reverted {
+    /// Field manager.
+    #[serde(rename = "as")]
+    pub(crate) manager: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ExpectedRoute {
+    pub(crate) within: Span,
+}
 
 /// A share may be this many standard deviations off: less often than once in 15,000 tries by chance.
 const DEVIATIONS: f64 = 4.0;
@@ -89,10 +137,15 @@ impl Route {
     }
 }
 
+/// With what only the stage knows: `$NAMESPACE`, and `$GATEWAY` where requests go through one.
+pub(crate) fn filled(text: &str, namespace: &str, via: Option<Via>) -> String {
+    text.replace("$NAMESPACE", namespace).replace("$GATEWAY", via.map_or("", Via::name))
+}
+
 /// Address of the gateway that `via` names.
 pub(crate) async fn gateway(cluster: &Cluster, via: Via) -> Result<String> {
     let services: Api<Service> = Api::namespaced(cluster.client.clone(), "gateway");
-    let service = within(services.get(via.service())).await.map_err(context("the gateway's Service"))?;
+    let service = within(services.get(via.name())).await.map_err(context("the gateway's Service"))?;
     let spec = service.spec.unwrap_or_default();
     let port = spec.ports.unwrap_or_default().first().map_or(80, |port| port.port);
     Ok(format!("{}:{port}", spec.cluster_ip.unwrap_or_default()))
@@ -107,7 +160,8 @@ impl ExpectedShare {
         if all < self.of as f64 {
             return None;
         }
-        let (expected, deviation) = (all * wanted, (all * wanted * (1.0 - wanted)).sqrt());
+        let drawn = self.users.map_or(all, |users| all.min(f64::from(users)));
+        let (expected, deviation) = (all * wanted, all * (wanted * (1.0 - wanted) / drawn).sqrt());
         let seen = format!(
             "{ours} of {all} requests ({:.2} %) were answered by the free-threaded pool, {expected:.0} ± {:.0} at {} %",
             100.0 * ours as f64 / all,
@@ -129,4 +183,11 @@ pub(crate) fn last_answer(counts: &Counts, state: &State) -> Option<String> {
         "the last answer of the free-threaded pool came {after} ms after {} % was written",
         change.written
     ))
+}
+
+/// How long it takes until the step's weight counts, as the operator has it: a gateway's word runs ahead of its traffic. `None`: it does.
+pub(crate) fn counts_in(state: &State) -> Option<String> {
+    let attempt = state.rollout()?.status.as_ref()?.attempt.as_ref()?;
+    let left = attempt.step_counts_from.as_ref()?.0.duration_since(Timestamp::now());
+    left.is_positive().then(|| format!("the weight counts in {} ms", left.as_millis()))
 }

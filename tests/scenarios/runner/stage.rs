@@ -21,9 +21,9 @@ use crate::{
     cluster::{Cluster, within},
     context,
     load::{self, Load},
-    operator, plugin,
+    operator, plugin, queue,
     reading::{yaml, yaml_documents},
-    route::{Route, gateway},
+    route::{Route, filled, gateway},
     vocabulary::{ExpectedPlugin, Scenario, Setting, Step},
     world::World,
 };
@@ -65,7 +65,7 @@ impl Stage {
             world: World::watch(&cluster.client, &namespace),
             load: Load { cluster: cluster.clone(), namespace: namespace.clone() },
             folder: directory.join(&scenario.name),
-            rollout: rollout(&scenario.setting, directory)?,
+            rollout: rollout(&scenario.setting, directory, &namespace)?,
             restore: Vec::new(),
             reinstall: false,
             elsewhere: None,
@@ -82,15 +82,20 @@ impl Stage {
             println!("  OPERATOR=off: the operator is scaled to 0 for this scenario");
             self.scale_for_now(namespace, name, 0).await?;
         }
-        for manifest in service(&scenario.setting)? {
-            self.cluster.apply(&self.namespace, &manifest).await?;
+        let manifests = service(&scenario.setting)?;
+        if scenario.setting.queue {
+            queue::deploy(self, manifests).await?;
+        } else {
+            for manifest in manifests {
+                self.cluster.apply(&self.namespace, &manifest).await?;
+            }
         }
         for name in &scenario.setting.manifests {
             self.apply(name).await?;
         }
         if let Some(name) = &scenario.setting.route {
             let text = std::fs::read_to_string(self.folder.join(name)).map_err(context(name))?;
-            let text = text.replace("$NAMESPACE", &self.namespace);
+            let text = filled(&text, &self.namespace, scenario.setting.via);
             let manifest: Value = serde_yaml::from_str(&text).map_err(context(name))?;
             self.cluster.apply(&self.namespace, &manifest).await?;
             self.route = Some(Route::of(&self.cluster, &self.namespace, &manifest).await?);
@@ -102,7 +107,8 @@ impl Stage {
         self.world
             .until(Instant::now() + Duration::from_mins(3), |state| {
                 let ready = state.view().standard_ready;
-                if ready == replicas {
+                // Workers have no endpoints: they were waited for.
+                if ready == replicas || scenario.setting.queue {
                     Ok(String::new())
                 } else {
                     Err(format!("{ready} of {replicas} standard pods are ready"))
@@ -113,8 +119,13 @@ impl Stage {
         if scenario.setting.hopeless {
             self.world.disturb();
         }
+        // Without a route of the team's nobody gets through before the operator has written one.
+        let through_ours = scenario.setting.via.is_some() && scenario.setting.route.is_none();
+        if through_ours {
+            self.apply("rollout").await?;
+        }
         self.start_load(&scenario.setting).await?;
-        self.apply("rollout").await
+        if through_ours { Ok(()) } else { self.apply("rollout").await }
     }
 
     /// What the plugin prints has these words, and is a manifest where that is said.
@@ -135,7 +146,8 @@ impl Stage {
         if name == "rollout" {
             return self.cluster.apply(&self.namespace, &self.rollout).await;
         }
-        for manifest in yaml_documents(&self.folder.join(name))? {
+        for mut manifest in yaml_documents(&self.folder.join(name))? {
+            self.cluster.fill_owners(&self.namespace, &mut manifest).await?;
             self.cluster.apply(&self.namespace, &manifest).await?;
         }
         Ok(())
@@ -155,23 +167,24 @@ impl Stage {
         let namespace = self.elsewhere.as_deref().ok_or("nothing was applied elsewhere")?;
         let rollouts: Api<FreeThreadRollout> = Api::namespaced(self.cluster.client.clone(), namespace);
         let found = within(rollouts.get(NAME)).await.map_err(context("the rollout elsewhere"))?;
-        match &found.status {
-            None if found.finalizers().is_empty() => Ok("no status and no finalizer".into()),
-            status => {
-                let finalizers = found.finalizers();
-                Err(format!("it has the finalizers {finalizers:?} and the status {status:?}").into())
-            }
+        // The API server gives a new one the status that the CRD has for it, which is about no generation.
+        let looked_at = found.status.as_ref().is_some_and(|status| status.observed_generation >= 0);
+        if !looked_at && found.finalizers().is_empty() {
+            return Ok("nobody has looked at it, and it has no finalizer".into());
         }
+        let (finalizers, status) = (found.finalizers(), &found.status);
+        Err(format!("it has the finalizers {finalizers:?} and the status {status:?}").into())
     }
 
     async fn start_load(&self, setting: &Setting) -> Result<()> {
         let target = match setting.via {
             Some(via) => gateway(&self.cluster, via).await?,
-            None => self.service_address().await?,
+            None => self.service_address(if setting.queue { queue::PRODUCER } else { NAME }).await?,
         };
         let image = std::env::var("LOAD_IMAGE").unwrap_or_else(|_| "registry.example/load:test".into());
         let host = format!("--host={}.example", self.namespace);
-        let args = [format!("--target={target}"), format!("--rps={}", setting.rps), host];
+        let users = format!("--users={}", setting.users);
+        let args = [format!("--target={target}"), format!("--rps={}", setting.rps), host, users];
         self.cluster
             .apply(&self.namespace, &pod(load::POD, &image, &json!({"args": args}), &json!({})))
             .await?;
@@ -191,9 +204,9 @@ impl Stage {
         }
     }
 
-    async fn service_address(&self) -> Result<String> {
+    async fn service_address(&self, name: &str) -> Result<String> {
         let services: Api<Service> = Api::namespaced(self.cluster.client.clone(), &self.namespace);
-        let service = within(services.get(NAME)).await.map_err(context("the service"))?;
+        let service = within(services.get(name)).await.map_err(context("the service"))?;
         let spec = service.spec.unwrap_or_default();
         let address = spec.cluster_ip.unwrap_or_default();
         let port = spec.ports.unwrap_or_default().first().map_or(8080, |port| port.port);
@@ -325,11 +338,13 @@ impl Stage {
     }
 }
 
-/// The example service's manifests with the scenario's replicas and environment.
+/// The example's manifests with the scenario's replicas and environment for the standard pool.
 fn service(setting: &Setting) -> Result<Vec<Value>> {
-    let path = Path::new("examples/service/orders.yaml");
-    let mut manifests = yaml_documents(path)?;
-    for manifest in manifests.iter_mut().filter(|manifest| manifest["kind"] == "Deployment") {
+    let path = if setting.queue { queue::MANIFESTS } else { "examples/service/orders.yaml" };
+    let mut manifests = yaml_documents(Path::new(path))?;
+    let standard =
+        |manifest: &&mut Value| manifest["kind"] == "Deployment" && manifest["metadata"]["name"] == NAME;
+    for manifest in manifests.iter_mut().filter(standard) {
         manifest["spec"]["replicas"] = json!(setting.standard.replicas);
         let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
         let mut env: Vec<Value> = container["env"].as_array().cloned().unwrap_or_default();
@@ -341,7 +356,7 @@ fn service(setting: &Setting) -> Result<Vec<Value>> {
 }
 
 /// The rollout: the scenario's spec merged over the one that all share.
-fn rollout(setting: &Setting, directory: &Path) -> Result<Value> {
+fn rollout(setting: &Setting, directory: &Path, namespace: &str) -> Result<Value> {
     let mut spec = yaml(&directory.join("rollout.yaml"))?;
     json_patch::merge(
         &mut spec,
@@ -353,6 +368,7 @@ fn rollout(setting: &Setting, directory: &Path) -> Result<Value> {
         "metadata": {"name": NAME},
         "spec": spec,
     });
+    let manifest: Value = serde_json::from_str(&filled(&manifest.to_string(), namespace, setting.via))?;
     serde_json::from_value::<FreeThreadRollout>(manifest.clone()).map_err(context("the rollout's spec"))?;
     Ok(manifest)
 }

@@ -6,6 +6,11 @@ use freethread_rollout::api::{Phase, Reason, Span};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
+use crate::{
+    queue::ExpectedTasks,
+    route::{ExpectedRoute, ExpectedShare, Reverted, Via},
+};
+
 /// One scenario: what is deployed, and what happens to it step by step.
 #[derive(Debug)]
 pub(crate) struct Scenario {
@@ -37,22 +42,29 @@ pub(crate) struct Setting {
     pub(crate) standard: Standard,
     /// Requests per second; half of them over persistent connections.
     pub(crate) rps: f64,
+    /// People who send them in turns, with the cookies that they were given; 0: each request is by itself.
+    #[serde(default)]
+    pub(crate) users: u32,
     /// Spec of the rollout, merged (RFC 7396) over `rollout.yaml`, which all scenarios share.
     #[serde(default)]
     pub(crate) rollout: Value,
     /// The rollout cannot work from the start: it may be rolled back before anything is done to it.
     #[serde(default)]
     pub(crate) hopeless: bool,
+    /// The example with a queue instead of the service: requests go to its producer.
+    #[serde(default)]
+    pub(crate) queue: bool,
     /// The gateway that requests go through; straight to the Service otherwise.
     pub(crate) via: Option<Via>,
-    /// Manifest with the team's route, relative to the folder; `$NAMESPACE` stands for the scenario's namespace.
+    /// Manifest with the team's route, relative to the folder. `$NAMESPACE` stands for the scenario's namespace and `$GATEWAY` for the
+    /// gateway's name, there and in `rollout`.
     pub(crate) route: Option<String>,
     /// Manifests of this folder that are applied before the rollout.
     #[serde(default)]
     pub(crate) manifests: Vec<String>,
 }
 
-/// The standard pool: the example service.
+/// The standard pool: the example service, or the workers of the example with a queue.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Standard {
@@ -92,6 +104,8 @@ pub(crate) enum Step {
     Command(String),
     /// Changes the requests per second.
     Rate(f64),
+    /// Headers of every request from here on; `{}` for none.
+    Headers(BTreeMap<String, String>),
     /// Starts a new window of the load generator's counts.
     Mark(String),
     /// Checks the load generator's counts.
@@ -99,6 +113,8 @@ pub(crate) enum Step {
     /// The verdict rests on more of the free-threaded pool's answers than there were before the last mark, and than there were since:
     /// nothing of either was forgotten.
     ExpectJudged(Across),
+    /// Waits until all orders are done, and checks how often, and by whom.
+    ExpectTasks(ExpectedTasks),
     /// Checks who answers the next requests.
     ExpectNext(ExpectedNext),
     /// Waits until the Service has so many endpoints of a pool.
@@ -142,46 +158,6 @@ pub(crate) struct ExpectedPlugin {
     /// It is a manifest that the API server would take.
     #[serde(default)]
     pub(crate) accepted: bool,
-}
-
-/// A gateway of `tests/cluster/gateways.yaml`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Via {
-    Traefik,
-}
-
-impl Via {
-    /// Its Service, in the namespace `gateway`.
-    pub(crate) fn service(self) -> &'static str {
-        match self {
-            Self::Traefik => "traefik",
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct ExpectedShare {
-    /// In percent, within the bounds of chance.
-    pub(crate) free_threaded: f64,
-    /// Requests that are counted.
-    pub(crate) of: u64,
-    pub(crate) within: Span,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct Reverted {
-    /// Field manager.
-    #[serde(rename = "as")]
-    pub(crate) manager: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct ExpectedRoute {
-    pub(crate) within: Span,
 }
 
 /// The rollout's status. All that is given must hold at the same time, about the current generation of the spec.
@@ -378,6 +354,10 @@ pub(crate) struct ExpectedCounts {
     pub(crate) failed: Option<u64>,
     pub(crate) failed_at_least: Option<u64>,
     pub(crate) failed_at_most: Option<u64>,
+    /// At least so many times a user went from the standard to the free-threaded pool ...
+    pub(crate) joined_at_least: Option<u64>,
+    /// ... and exactly so many times back.
+    pub(crate) left: Option<u64>,
     /// Share of the requests over persistent connections, give or take 0.02.
     pub(crate) kept_share: Option<f64>,
     pub(crate) within: Option<Span>,

@@ -5,7 +5,7 @@ SYSTEM_NAMESPACE := freethread-system
 
 .PHONY: operator-image operator-install
 
-operator-image: build
+operator-image: binaries
 	tests/cluster/binary-image.sh $(OPERATOR_IMAGE) $(BIN)/freethread-rollout target/operator-image.tar
 	tests/cluster/load-image.sh target/operator-image.tar
 

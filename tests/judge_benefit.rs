@@ -51,6 +51,7 @@ const EQUAL: World = World { ratio: 1.0, pods: (3, 9), pods_differ: 0.03, noise:
 
 fn spec(wanted: f64) -> BenefitSpec {
     BenefitSpec {
+        cpu_times: 1.0,
         cell_ms: CELL_MS,
         block: Span::from_secs(300),
         from: FROM,

@@ -30,6 +30,8 @@ mod pace;
 mod preflight;
 #[path = "laws/route.rs"]
 mod route;
+#[path = "laws/sizing.rs"]
+mod sizing;
 #[path = "laws/tables.rs"]
 mod tables;
 #[path = "laws/uninstall.rs"]

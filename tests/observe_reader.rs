@@ -9,7 +9,7 @@ use std::{
 use freethread_rollout::{
     api::{Analysis, TargetLabels},
     observe::{
-        presets::{BenefitPlan, Chosen, MetricPlan},
+        presets::{Chosen, CpuPlan, MetricPlan},
         prometheus::{
             At, AttemptKey, CpuReader, MemoryReader, MetricSource, PodSamples, PodTarget, Point, Pool,
             QueryProblem, RawSeries, Reader, Scope, Shape, Window, promql::Selector,
@@ -461,15 +461,16 @@ fn the_boundary_is_the_next_one_above_and_never_infinity() {
     assert_eq!(boundary(&les(&["0.1", "+Inf", "x"]), 0.3), None);
 }
 
-fn benefit(json: serde_json::Value) -> BenefitPlan {
+fn benefit(json: serde_json::Value) -> CpuPlan {
     let analysis: Analysis = serde_json::from_value(
         serde_json::json!({"preset": "fastapi-instrumentator", "errorRate": {"max": "1%"}}),
     )
     .unwrap();
-    BenefitPlan::of(&analysis, &serde_json::from_value(json).unwrap()).unwrap()
+    let benefit: freethread_rollout::api::Benefit = serde_json::from_value(json).unwrap();
+    CpuPlan::of(&analysis, benefit.cpu.as_ref()).unwrap()
 }
 
-async fn cpu(recording: &Arc<Recording>, plan: &BenefitPlan) -> Result<Vec<PodSamples>, QueryProblem> {
+async fn cpu(recording: &Arc<Recording>, plan: &CpuPlan) -> Result<Vec<PodSamples>, QueryProblem> {
     let mut reader = CpuReader::new(recording.clone());
     let reading = reader.read(&scope(), plan, &pods(), SCRAPE, 1_000_000, 1_020_000).await;
     assert!(reading.caught_up);

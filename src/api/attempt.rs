@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Percent, Span};
+use super::{Percent, SizingStatus, Span};
 
 /// Most entries of `status.attempt.weightChanges`; the oldest ones are dropped first.
 pub const WEIGHT_CHANGES_LIMIT: usize = 128;
@@ -61,6 +61,9 @@ pub struct AttemptStatus {
     /// less than that at a higher weight answers less than it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered_before: Option<Percent>,
+    /// With `freeThreaded.replicas: auto`: what a request takes of a pod of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizing: Option<SizingStatus>,
     /// The guard's window after the end of the steps: evidence starts anew every 24 h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard_since: Option<MicroTime>,

@@ -11,7 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Analysis, Benefit, FreeThreadRolloutStatus, HandOver, Preflight, Span, Step, Traffic};
+use super::{
+    Analysis, Benefit, FreeThreadRolloutStatus, HandOver, PoolReplicas, Preflight, Span, Step, Traffic,
+};
 
 /// Moves one workload to free-threaded CPython: a dedicated pool beside the standard one, traffic in steps, a
 /// continuous comparison of the two, and the way back by itself.
@@ -189,11 +191,13 @@ pub struct FreeThreaded {
     /// stays as it is, and so does the path that it sets.
     #[serde(default, skip_serializing_if = "is_false")]
     pub probe: bool,
-    /// Pods of the free-threaded pool while it has traffic, where the router does not count pods. If nothing is said it is the weight's share
-    /// of the standard pool's pods, rounded up, and never fewer while there is weight; an autoscaler of the pool's own goes before both.
+    /// Pods of the free-threaded pool while it has traffic, where the router does not count pods: a number from 1 to 1000, or `auto`. If
+    /// nothing is said it is the weight's share of the standard pool's pods, rounded up. `auto` makes that pods for the same work: it takes
+    /// in the CPU that a pod asks for and, from the second step on, the CPU that a request was measured to take. There are never fewer
+    /// while there is weight; an autoscaler of the pool's own goes before all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub replicas: Option<i32>,
+    #[x_kube(validation = Rule::new("type(self) == int ? self >= 1 && self <= 1000 : self == 'auto'").message("replicas must be a number from 1 to 1000, or auto"))]
+    pub replicas: Option<PoolReplicas>,
     /// Most pods that the free-threaded pool may have.
     #[serde(default = "default_max_replicas")]
     #[schemars(range(min = 1, max = 1000))]

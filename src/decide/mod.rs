@@ -22,6 +22,7 @@ mod pass;
 mod preflight;
 mod reach;
 mod rules;
+mod sizing;
 mod step;
 mod text;
 

@@ -393,6 +393,7 @@ impl<'a> Pass<'a> {
             checkpoint: None,
             weight_changes: Vec::new(),
             answered_before: None,
+            sizing: None,
             guard_since: None,
         }
     }

@@ -1,6 +1,9 @@
 //! Which share a router can reach.
 
-use crate::{api::Percent, observe::Precision};
+use crate::{
+    api::Percent,
+    observe::{Precision, Size},
+};
 
 /// The nearest share that is not above the wanted one, where at least one pod allows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,11 +25,13 @@ pub fn reach(precision: Precision, wanted: i32) -> Reach {
     }
     let (standard, max) = match precision {
         Precision::Pods { standard, max } => (standard, max),
-        Precision::Percent { standard, fixed, max } => {
+        Precision::Percent { standard, size, max } => {
             let weight = wanted.min(100);
-            let like_standard = (i64::from(standard.max(0)) * i64::from(weight) + 99) / 100;
-            let pods = fixed.map_or(like_standard, i64::from).clamp(1, i64::from(max.max(1)));
-            let pods = i32::try_from(pods).unwrap_or(i32::MAX);
+            let pods = match size {
+                Size::Fixed(pods) => pods,
+                Size::Works(of) => share(standard, weight, of),
+            };
+            let pods = pods.clamp(1, max.max(1));
             return Reach {
                 weight,
                 pods,
@@ -47,6 +52,19 @@ pub fn reach(precision: Precision, wanted: i32) -> Reach {
         share: Percent::from_ratio(pods as f64 / all as f64),
         overshoot: pods * 100 > 2 * wanted * all,
     }
+}
+
+/// Pods for `weight` percent of what `standard` pods do, where each does what `works` of them do, rounded up. A hundredth of a pod more is
+/// no reason for another one.
+fn share(standard: i32, weight: i32, works: f64) -> i32 {
+    let works = if works.is_finite() && works > 0.0 { works } else { 1.0 };
+    let exact = f64::from(standard.max(0)) * f64::from(weight) / 100.0 / works;
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a cast of a number that is too great gives the greatest"
+    )]
+    let pods = (exact - 0.01).ceil() as i32;
+    pods.max(0)
 }
 
 #[cfg(test)]
@@ -70,14 +88,21 @@ mod tests {
 
     #[test]
     fn a_percentage_is_reached_as_it_is_with_pods_for_its_share() {
-        let of = |standard, fixed, wanted| {
-            let reach = reach(Precision::Percent { standard, fixed, max: 5 }, wanted);
+        let of = |standard, size, wanted| {
+            let reach = reach(Precision::Percent { standard, size, max: 5 }, wanted);
             (reach.weight, reach.pods)
         };
-        assert_eq!(of(9, None, 0), (0, 0));
-        assert_eq!(of(9, None, 1), (1, 1));
-        assert_eq!(of(9, None, 25), (25, 3), "rounded up");
-        assert_eq!(of(9, None, 100), (100, 5), "as many as there may be");
-        assert_eq!(of(9, Some(2), 25), (25, 2), "the spec says how many");
+        let alike = Size::Works(1.0);
+        assert_eq!(of(9, alike, 0), (0, 0));
+        assert_eq!(of(9, alike, 1), (1, 1));
+        assert_eq!(of(9, alike, 25), (25, 3), "rounded up");
+        assert_eq!(of(9, alike, 100), (100, 5), "as many as there may be");
+        assert_eq!(of(9, Size::Fixed(2), 25), (25, 2), "the spec says how many");
+        assert_eq!(of(8, Size::Works(4.0), 50), (50, 1), "each does the work of four");
+        assert_eq!(of(8, Size::Works(4.0), 51), (51, 2));
+        assert_eq!(of(8, Size::Works(0.8), 50), (50, 5), "a request takes more CPU");
+        assert_eq!(of(10, Size::Works(0.999), 20), (20, 2), "next to nothing more is no pod more");
+        assert_eq!(of(9, Size::Works(f64::NAN), 25), (25, 3));
+        assert_eq!(of(i32::MAX, Size::Works(1e-9), 100), (100, 5));
     }
 }

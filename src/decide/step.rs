@@ -11,7 +11,7 @@ use super::{
     pass::{Pass, after},
     preflight,
     rules::standard_pods,
-    text,
+    sizing, text,
 };
 use crate::api::{OnInconclusive, Pace, Phase, Reason, Span};
 
@@ -54,9 +54,10 @@ pub(super) fn sentence(pass: &Pass<'_>) -> String {
     if pass.by_percent() {
         let what = &pass.input.observation.route.what;
         return format!(
-            "{}: {wanted} % by {what}, for {pods} beside {}",
+            "{}: {wanted} % by {what}, for {pods} beside {}{}",
             pass.step_name(),
-            standard_pods(pass)
+            standard_pods(pass),
+            sizing::words(pass)
         );
     }
     format!("{}: {wanted} % wanted, {pods} beside {} make {share}", pass.step_name(), standard_pods(pass))
@@ -220,6 +221,7 @@ fn dwell(pass: &mut Pass<'_>) {
 /// Persisted first, with the weight as it is; the next pass raises it.
 fn advance(pass: &mut Pass<'_>) {
     let (now, last) = (pass.stamp(), pass.on_last_step());
+    sizing::take_in(pass);
     let Some(attempt) = pass.next.attempt.as_mut() else { return };
     if last {
         attempt.guard_since = Some(now);

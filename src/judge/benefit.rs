@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
-    grid::{Cell, Grid},
+    grid::{Cell, Grid, PodCounts},
     interval::{boundary, long_run, pods_differ},
     samples::{PodSamples, Pool, WeightChange},
     weights::Weights,
@@ -45,6 +45,8 @@ pub struct BenefitSpec {
     pub measure_for: Span,
     /// The ratio that is wanted, such as 1.2.
     pub wanted: f64,
+    /// Work that a pod of ours is to have, over one of the standard pool's: more where the pool is sized by the CPU that it asks for.
+    pub cpu_times: f64,
     /// Fingerprint of what the user asked for.
     pub of: String,
 }
@@ -124,7 +126,20 @@ struct LeftOut {
 }
 
 impl Work {
-    fn add(&mut self, other: Self) {
+    /// What the warm pods of a pool did in a cell; `None` where there are none.
+    pub(super) fn of(cell: &Cell, pool: Pool) -> Option<Self> {
+        let pods = cell.pods(pool, false).map(|(_, pod)| Self::in_cell(cell, pod));
+        pods.reduce(|mut sum, pod| {
+            sum.add(pod);
+            sum
+        })
+    }
+
+    fn in_cell(cell: &Cell, pod: &PodCounts) -> Self {
+        Self { requests: pod.counts.n - pod.counts.k, cpu: pod.counts.k, pod_seconds: cell.seconds() }
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
         self.requests += other.requests;
         self.cpu += other.cpu;
         self.pod_seconds += other.pod_seconds;
@@ -134,7 +149,7 @@ impl Work {
         self.requests / self.cpu
     }
 
-    fn per_pod(self) -> f64 {
+    pub(super) fn per_pod(self) -> f64 {
         self.requests / self.pod_seconds
     }
 
@@ -215,11 +230,7 @@ impl Benefit {
         if both && !cell.held && !cell.several_processes && length <= self.spec.block.millis() {
             open.seconds += cell.seconds();
             for (name, pod) in cell.pods.iter().filter(|(_, pod)| !pod.young) {
-                let work = Work {
-                    requests: pod.counts.n - pod.counts.k,
-                    cpu: pod.counts.k,
-                    pod_seconds: cell.seconds(),
-                };
+                let work = Work::in_cell(cell, pod);
                 open.pods.entry(name.clone()).or_insert((pod.pool, Work::default())).1.add(work);
             }
         }
@@ -236,7 +247,7 @@ impl Benefit {
             self.left_out.little += 1;
             return;
         }
-        let load = ours.per_pod() / standard.per_pod();
+        let load = ours.per_pod() / standard.per_pod() / self.spec.cpu_times;
         if !(1.0 / LOAD_TIMES..=LOAD_TIMES).contains(&load) {
             self.left_out.load += 1;
             return;
@@ -334,7 +345,8 @@ impl Benefit {
         if load > 0 {
             let _ = write!(
                 text,
-                "; {load} left out: the pods of one pool answered over 25 % more requests each than those of the other"
+                "; {load} left out: the pods of one pool answered over 25 % more requests each{} than those of the other",
+                if self.spec.cpu_times == 1.0 { "" } else { ", for the CPU that they ask for," }
             );
         }
         if little > 0 {
@@ -357,7 +369,7 @@ fn decide(measured: &Throughput, wanted: f64) -> Option<BenefitOutcome> {
 }
 
 /// `1.03`
-fn times(ratio: f64) -> String {
+pub(super) fn times(ratio: f64) -> String {
     let text = format!("{ratio:.2}");
     text.strip_suffix('0').filter(|text| !text.ends_with('.')).map_or(text.clone(), str::to_owned)
 }

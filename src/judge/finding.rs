@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BenefitFinding, Checkpoint, History};
+use super::{BenefitFinding, Checkpoint, CostFinding, History};
 use crate::api::{MetricStatus, Percent, Reason};
 
 /// The one thing that a pass decides by.
@@ -35,6 +35,8 @@ pub struct Finding {
     pub checkpoint: Option<Checkpoint>,
     /// Throughput per core, where the last step is served and the spec asks for it.
     pub benefit: Option<BenefitFinding>,
+    /// What a request takes at this step, where the size of the pool depends on it.
+    pub cost: Option<CostFinding>,
     /// The standard pool has usable counts: the first rise waits for it.
     pub standard_seen: bool,
 }

@@ -113,6 +113,7 @@ mod tests {
             history: vec![],
             checkpoint: None,
             benefit: None,
+            cost: None,
             standard_seen: true,
         };
         assert_eq!(overall(None, breach.clone()), breach);

@@ -24,6 +24,7 @@ impl Finding {
             history: Vec::new(),
             checkpoint: None,
             benefit: None,
+            cost: None,
             standard_seen: false,
         }
     }
@@ -55,6 +56,7 @@ impl Finding {
             history: Vec::new(),
             checkpoint: None,
             benefit: None,
+            cost: None,
             standard_seen: !matches!(pools, Some(Pools::Standard | Pools::Both)),
         }
     }

@@ -12,6 +12,7 @@ pub mod presets;
 pub mod profiles;
 pub mod prometheus;
 mod routes;
+mod size;
 mod stores;
 
 pub use cluster::{Scene, foreign, observe};

@@ -314,7 +314,7 @@ pub enum Drawn {
 }
 
 /// How fine a router's shares are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Precision {
     /// Whole pods: the share is ours over all.
     Pods {
@@ -327,11 +327,20 @@ pub enum Precision {
     Percent {
         /// Pods wanted of the standard pool.
         standard: i32,
-        /// Pods of ours while there is weight, where the spec says how many.
-        fixed: Option<i32>,
+        /// How many pods of ours there are while there is weight.
+        size: Size,
         /// Most pods of ours.
         max: i32,
     },
+}
+
+/// Pods of a pool whose router does not count them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Size {
+    /// The spec says how many.
+    Fixed(i32),
+    /// The weight's share of the standard pool's, where one of ours does the work of so many of them.
+    Works(f64),
 }
 
 impl Precision {

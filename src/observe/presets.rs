@@ -4,10 +4,7 @@
 
 use super::prometheus::promql::{Selector, is_label, is_metric};
 use crate::{
-    api::{
-        Analysis, Benefit, Counter, CounterTest, DurationUnit, MatchOperator, Matcher, MemoryGrowth, Preset,
-        Span,
-    },
+    api::{Analysis, Counter, CounterTest, DurationUnit, MatchOperator, Matcher, MemoryGrowth, Preset, Span},
     judge::MetricSpec,
 };
 
@@ -32,9 +29,9 @@ pub const ERRORS: &str = "errors";
 /// See [`ERRORS`].
 pub const LATENCY: &str = "latency";
 
-/// What `spec.benefit` is measured by.
+/// What throughput per core is measured by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BenefitPlan {
+pub struct CpuPlan {
     /// All requests.
     pub requests: Selector,
     /// CPU-seconds.
@@ -44,15 +41,15 @@ pub struct BenefitPlan {
 /// CPU-seconds of a process, as `prometheus_client` exports them.
 const PROCESS_CPU: &str = "process_cpu_seconds_total";
 
-impl BenefitPlan {
-    /// The plan for one spec.
+impl CpuPlan {
+    /// The plan for one spec. `cpu`: its counter of CPU-seconds, where it names one.
     ///
     /// # Errors
     /// The spec names nothing that can be asked for; the error says what to write instead.
-    pub fn of(analysis: &Analysis, benefit: &Benefit) -> Result<Self, PlanError> {
+    pub fn of(analysis: &Analysis, cpu: Option<&Counter>) -> Result<Self, PlanError> {
         let Counter { name, matchers } = Names::in_spec(analysis)?.requests;
         let process = counter(PROCESS_CPU, Vec::new());
-        let cpu = benefit.cpu.as_ref().unwrap_or(&process);
+        let cpu = cpu.unwrap_or(&process);
         Ok(Self { requests: selector(&name, &matchers)?, cpu: selector(&cpu.name, &cpu.matchers)? })
     }
 }

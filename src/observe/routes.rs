@@ -26,6 +26,7 @@ use super::{
     cluster::{manager, note, other_owner},
     managed,
     pods::text,
+    size::size,
 };
 use crate::{
     api::{
@@ -182,13 +183,13 @@ pub(super) fn routed(
         return Routed { state: by_pods, ..Routed::default() };
     };
     let (ready, standard) = (by_pods.serving.unwrap_or(0), by_pods.precision.standard());
-    let spec = &rollout.spec.free_threaded;
+    let (size, max) = (size(rollout, rendered), rollout.spec.free_threaded.max_replicas);
     let mut state = RouteState {
         what: format!("{} {}", dialect.kind, route.name),
         group: dialect.group.into(),
         jq: dialect.jq.into(),
         standard_serving: by_pods.standard_serving,
-        precision: Precision::Percent { standard, fixed: spec.replicas, max: spec.max_replicas },
+        precision: Precision::Percent { standard, size, max },
         ..RouteState::default()
     };
     // What is not seen is as it was written last, and not in effect.
@@ -321,7 +322,7 @@ fn by_flag(
     stores: &Stores,
 ) -> Routed {
     let (namespace, name) = (rollout.namespace().unwrap_or_default(), rollout.name_any());
-    let spec = &rollout.spec.free_threaded;
+    let (size, max) = (size(rollout, rendered), rollout.spec.free_threaded.max_replicas);
     let (ready, standard) = (by_pods.serving.unwrap_or(0), by_pods.precision.standard());
     let written = live.and_then(flag::weight);
     let state = RouteState {
@@ -330,7 +331,7 @@ fn by_flag(
         least: written.unwrap_or(0),
         serving: Some(written.filter(|_| ready > 0).unwrap_or(0)),
         standard_serving: by_pods.standard_serving,
-        precision: Precision::Percent { standard, fixed: spec.replicas, max: spec.max_replicas },
+        precision: Precision::Percent { standard, size, max },
         edited_by: live.and_then(|live| other_owner(live.managed_fields(), OWNS_FLAG)).map(manager),
         note: live.and_then(|live| note(live.annotations())),
         evaluated: evaluated(stores, &namespace, &name, written),

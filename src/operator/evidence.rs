@@ -14,11 +14,11 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     Metrics,
-    benefit::BenefitMeter,
     beside::{Looked, look},
     history::HistoryReader,
     keep::{Keeper, complete, resume},
     restarts::RestartCount,
+    throughput::ThroughputMeter,
     told::{Told, counting, key, tell},
     wanted::{Wanted, wanted},
 };
@@ -28,7 +28,7 @@ use crate::{
     observe::{
         LogSignal, LogTail, Obstacle, Pokes, Scene,
         logs::{LogTarget, LogWatch, RolloutRef},
-        presets::{self, BenefitPlan, MetricPlan},
+        presets::{self, CpuPlan, MetricPlan},
         prometheus::{AttemptKey, HttpSource, MetricReading, Reader, Reading},
     },
 };
@@ -88,7 +88,7 @@ impl Evidence {
         let plan = || MetricPlan::of(analysis).err().map(|e| e.to_string());
         let benefit = || {
             let wanted = rollout.spec.benefit.as_ref()?;
-            BenefitPlan::of(analysis, wanted).err().map(|e| e.to_string())
+            CpuPlan::of(analysis, wanted.cpu.as_ref()).err().map(|e| e.to_string())
         };
         let memory = || presets::memory(analysis.memory.as_ref()?).err().map(|e| e.to_string());
         let gauges = || {
@@ -233,7 +233,7 @@ async fn count(
     metrics: Metrics,
 ) {
     let mut judged: Option<(AttemptKey, Attempt, Keeper)> = None;
-    let mut meter = BenefitMeter::new(source.clone());
+    let mut meter = ThroughputMeter::new(source.clone());
     let mut past = HistoryReader::new(source);
     let mut restarts = RestartCount::default();
     loop {
@@ -268,9 +268,9 @@ async fn count(
             if complete {
                 keeper.keep(attempt, now, wanted.step_started);
             }
-            let benefit = meter.finding(wanted.benefit.as_ref(), now);
+            let (benefit, cost) = meter.finding(wanted.throughput.as_ref(), now);
             let checkpoint = keeper.kept.clone();
-            let found = Finding { history: past.of(*key), benefit, checkpoint, ..found };
+            let found = Finding { history: past.of(*key), benefit, cost, checkpoint, ..found };
             // Until the past is read, what is known is not the whole evidence.
             if caught_up && tell(&latest, *key, found) {
                 pokes.poke(&wanted.rollout.0, &wanted.rollout.1);
@@ -281,7 +281,7 @@ async fn count(
                     past.read(scope, *key, plan, pods, &wanted.spec, &metrics).await;
                 }
                 let changes = &wanted.weight_changes;
-                meter.read(wanted.benefit.as_ref(), scope, pods, changes, &metrics, now).await;
+                meter.read(wanted.throughput.as_ref(), scope, pods, changes, &metrics, now).await;
             }
         }
         let pause = Duration::from_millis(u64::try_from(scrape / 4).unwrap_or_default());

@@ -1,7 +1,6 @@
 //! Wiring only: watches, the queue, the leader lease, health, metrics, shutdown, and the way out. Nothing here judges or decides.
 
 mod backoff;
-mod benefit;
 mod beside;
 mod evidence;
 mod give_back;
@@ -15,6 +14,7 @@ mod reconcile;
 mod restarts;
 mod run;
 mod telemetry;
+mod throughput;
 mod told;
 mod wanted;
 

@@ -52,6 +52,7 @@ pub(super) fn tell(latest: &watch::Sender<Told>, key: AttemptKey, finding: Findi
                 f.counts_from,
                 f.history.is_empty(),
                 f.benefit.as_ref().map(|b| (b.outcome, b.blocks)),
+                f.cost.as_ref().is_some_and(|cost| cost.ratio.is_some()),
             )
         };
         let now = Some((key, finding));

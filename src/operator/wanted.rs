@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::{benefit::BenefitWanted, beside::BesideWanted, restarts::Life, told::key};
+use super::{beside::BesideWanted, restarts::Life, throughput::ThroughputWanted, told::key};
 use crate::{
     api::{Analysis, AttemptStatus, CheckpointStatus, FreeThreadRollout, FreeThreadRolloutStatus, Percent},
     decide::SETTLE,
@@ -26,7 +26,7 @@ pub(super) struct Wanted {
     /// What the standard pool was like before the attempt is not known yet.
     pub(super) learns: bool,
     /// Throughput per core, where it is measured now.
-    pub(super) benefit: Option<BenefitWanted>,
+    pub(super) throughput: Option<ThroughputWanted>,
     /// Memory and gauges.
     pub(super) beside: BesideWanted,
     pub(super) pods: Vec<PodTarget>,
@@ -60,6 +60,7 @@ pub(super) fn wanted(
     if let (Some(latency), Some(metric)) = (&mut plan.latency, of_latency) {
         latency.chosen = Chosen::of(metric);
     }
+    let cpu_times = scene.rendered.as_ref().map_or(1.0, |rendered| rendered.cpu_times);
     Some(Wanted {
         rollout: (namespace.clone(), name),
         scope: Scope {
@@ -71,7 +72,7 @@ pub(super) fn wanted(
         key,
         plan,
         learns: attempt.baseline.is_empty(),
-        benefit: BenefitWanted::of(rollout, status, attempt),
+        throughput: ThroughputWanted::of(rollout, status, attempt, cpu_times),
         beside: BesideWanted::of(analysis, attempt, &spec, &weight_changes),
         pods: standard.chain(ours).collect(),
         spec,

@@ -2,6 +2,7 @@
 //!
 //! Pure. `observe` renders it to know what the pool should be, `act` applies what was rendered.
 
+mod cpu;
 mod patch;
 mod probe;
 mod render;

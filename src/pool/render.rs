@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Map, Value, json};
 
-use super::{patch::strategic_merge, probe, safety::weakened};
+use super::{cpu, patch::strategic_merge, probe, safety::weakened};
 use crate::api::{
     ANNOTATION_TEMPLATE_HASH, FreeThreaded, LABEL_MANAGED_BY, LABEL_POOL, LABEL_ROLLOUT, MANAGED_BY,
     POOL_FREE_THREADED, Resources, hash, pool_name,
@@ -36,6 +36,8 @@ pub struct Rendered {
     pub standard_image: String,
     /// Name of the Python container.
     pub container: String,
+    /// CPU that it asks for, over what it asks for in the standard pool; 1 where one of them asks for none.
+    pub cpu_times: f64,
 }
 
 /// Why the pool cannot be rendered. Each says what to write instead.
@@ -115,6 +117,7 @@ pub fn render(
     let pod = ours.get("spec").cloned().unwrap_or_default();
     let image = container_field(&json!({"spec": pod}), &container, "image");
     let hash = hash(&json!({"labels": labels, "spec": pod}));
+    let cpu_times = cpu::times(&json!({"spec": pod}), &base, &container);
     let selector = json!({LABEL_ROLLOUT: rollout, LABEL_POOL: POOL_FREE_THREADED});
     let deployment = json!({
         "apiVersion": "apps/v1",
@@ -131,7 +134,7 @@ pub fn render(
             "template": {"metadata": metadata, "spec": pod},
         },
     });
-    Ok(Rendered { deployment, hash, image, standard_image, container })
+    Ok(Rendered { deployment, hash, image, standard_image, container, cpu_times })
 }
 
 /// Hash of a pod template without annotations: `kubectl rollout restart` changes only those, and changes nothing here.

@@ -1,6 +1,6 @@
 //! The part of the small world that a route makes: what is written in it, and what is seen of it.
 
-use freethread_rollout::observe::{Drawn, Precision, RollbackNote, RouteState};
+use freethread_rollout::observe::{Drawn, Precision, RollbackNote, RouteState, Size};
 use jiff::Timestamp;
 
 use super::world::{Standard, World};
@@ -72,7 +72,13 @@ impl World {
             standard_serving,
             precision: Precision::Percent {
                 standard,
-                fixed: None,
+                size: Size::Works(
+                    self.status
+                        .attempt
+                        .as_ref()
+                        .and_then(|a| a.sizing.as_ref())
+                        .map_or(1.0, |s| 1.0 / s.cost()),
+                ),
                 max: self.spec.free_threaded.max_replicas,
             },
             ..RouteState::default()

@@ -34,6 +34,7 @@ pub(crate) fn clear() -> Finding {
         history: vec![history()],
         checkpoint: None,
         benefit: None,
+        cost: None,
         standard_seen: true,
     }
 }

@@ -1,4 +1,4 @@
-//! Requests and CPU-seconds of both pools, from the time on at which the last step was served: what `spec.benefit` asks for.
+//! Requests and CPU-seconds of both pools, from the time on at which a step was served: what it is worth, and what a request takes.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -6,7 +6,7 @@ use super::{
     MetricSource, PodSamples, PodTarget, Pool, QueryProblem, RawSeries, Scope, Window, convert::cpu_samples,
     problem::shown, promql::Selector, reader::LONGEST_READ_MS,
 };
-use crate::observe::presets::BenefitPlan;
+use crate::observe::presets::CpuPlan;
 
 /// Reads one measurement piece by piece, each scrape once or twice.
 pub struct CpuReader {
@@ -33,7 +33,7 @@ impl CpuReader {
     pub async fn read(
         &mut self,
         scope: &Scope,
-        plan: &BenefitPlan,
+        plan: &CpuPlan,
         pods: &[PodTarget],
         scrape: i64,
         since: i64,
@@ -56,7 +56,7 @@ impl CpuReader {
     async fn ask(
         &self,
         scope: &Scope,
-        plan: &BenefitPlan,
+        plan: &CpuPlan,
         pods: &[PodTarget],
         window: Window,
     ) -> Result<Vec<PodSamples>, QueryProblem> {

@@ -41,6 +41,7 @@ const SETTINGS: [Setting; 6] = [
 /// What is said after two hours, of a pool whose throughput per core is `ratio` times the standard one's.
 fn measure(setting: Setting, ratio: f64, wanted: f64, mut random: Random) -> BenefitOutcome {
     let mut benefit = Benefit::new(BenefitSpec {
+        cpu_times: 1.0,
         block: Span::from_secs(300),
         cell_ms: CELL_MS,
         from: 0,

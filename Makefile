@@ -41,5 +41,8 @@ lint: ## Formatting, clippy, licences and bans
 unit: ## The fast tests: no cluster; the chart's with a helm of our own
 	HELM="$${HELM:-$$(tests/cluster/build.sh helm)/helm}" cargo test $(CARGO_FLAGS)
 
+# These four stand for all.
+TESTED := healthy errors gil-returns delete
+
 test: unit probe-test flag-test queue-test gitops-test ## Fast tests, the Python parts, what GitOps tools see, then the scenarios healthy, errors, gil-returns and delete on a real cluster
-	$(MAKE) scenario NAME="healthy errors gil-returns delete"
+	$(MAKE) scenario NAME="$(TESTED)"

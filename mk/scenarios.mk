@@ -21,8 +21,8 @@ scenario: operator-install scenario-images ## Play the scenarios NAME="one two";
 	@test -n "$(NAME)" || { $(BIN)/examples/scenarios --list; echo 'say which: make scenario NAME=errors'; exit 2; }
 	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) $(if $(AGAIN),--again) $(NAME)
 
-scenarios: operator-install scenario-images ## Play all scenarios
-	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) $(if $(AGAIN),--again) --all
+scenarios: operator-install scenario-images ## Play all scenarios, BUT="one two"
+	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios --jobs $(JOBS) $(if $(AGAIN),--again) --all $(addprefix --but ,$(BUT))
 
 demo: operator-install scenario-images ## Steps up live, then 20 % errors in the free-threaded pool, and the way back
 	LOAD_IMAGE=$(LOAD_IMAGE) OPERATOR_IMAGE=$(OPERATOR_IMAGE) $(BIN)/examples/scenarios demo

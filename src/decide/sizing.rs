@@ -2,14 +2,14 @@
 
 use super::pass::Pass;
 use crate::{
-    api::SizingStatus,
+    api::{PoolReplicas, SizingStatus},
     judge::CostFinding,
     observe::{Precision, Size},
 };
 
 /// At the end of a step: what was measured at it. What was not known keeps the size as it was.
 pub(super) fn take_in(pass: &mut Pass<'_>) {
-    let auto = pass.input.spec.free_threaded.replicas.is_some_and(|replicas| replicas.is_auto());
+    let auto = pass.input.spec.free_threaded.replicas.is_some_and(PoolReplicas::is_auto);
     let found = pass.input.finding.cost.as_ref();
     let Some(attempt) = pass.next.attempt.as_mut() else { return };
     if !auto {

@@ -346,7 +346,11 @@ impl Benefit {
             let _ = write!(
                 text,
                 "; {load} left out: the pods of one pool answered over 25 % more requests each{} than those of the other",
-                if self.spec.cpu_times == 1.0 { "" } else { ", for the CPU that they ask for," }
+                if (self.spec.cpu_times - 1.0).abs() < f64::EPSILON {
+                    ""
+                } else {
+                    ", for the CPU that they ask for,"
+                }
             );
         }
         if little > 0 {

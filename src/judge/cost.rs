@@ -102,20 +102,16 @@ impl Cost {
     /// What is to be said now.
     pub fn finding(&self) -> CostFinding {
         let found = |ratio, sentence| CostFinding { from: self.spec.from, ratio, sentence };
-        match self.unknown() {
-            Some(why) => found(None, format!("what a request takes could not be measured: {why}")),
-            None => {
-                let ratio = self.standard.per_cpu() / self.ours.per_cpu();
-                let (of, and) = (number(self.ours.requests), number(self.standard.requests));
-                found(
-                    Some(ratio),
-                    format!(
-                        "a request takes {} times the standard pool's CPU ({of} and {and} requests)",
-                        times(ratio)
-                    ),
-                )
-            }
+        if let Some(why) = self.unknown() {
+            return found(None, format!("what a request takes could not be measured: {why}"));
         }
+        let ratio = self.standard.per_cpu() / self.ours.per_cpu();
+        let (of, and) = (number(self.ours.requests), number(self.standard.requests));
+        let times = times(ratio);
+        found(
+            Some(ratio),
+            format!("a request takes {times} times the standard pool's CPU ({of} and {and} requests)"),
+        )
     }
 
     fn unknown(&self) -> Option<String> {
@@ -166,7 +162,9 @@ mod tests {
 
     fn found(cpu_times: f64, cells: &[Cell]) -> CostFinding {
         let mut cost = Cost::new(CostSpec { cell_ms: 60_000, from: 0, cpu_times });
-        cells.iter().for_each(|cell| cost.feed_cell(cell));
+        for cell in cells {
+            cost.feed_cell(cell);
+        }
         cost.finding()
     }
 

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use super::Metrics;
 use crate::{
-    api::{AttemptStatus, BenefitOutcome, FreeThreadRollout, FreeThreadRolloutSpec, FreeThreadRolloutStatus},
+    api::{
+        AttemptStatus, BenefitOutcome, FreeThreadRollout, FreeThreadRolloutSpec, FreeThreadRolloutStatus,
+        PoolReplicas,
+    },
     judge::{Benefit, BenefitFinding, BenefitSpec, Cost, CostFinding, CostSpec, WeightChange},
     observe::{
         presets::CpuPlan,
@@ -43,7 +46,7 @@ impl ThroughputWanted {
     ) -> Option<Self> {
         let spec = &rollout.spec;
         attempt.converged_at.as_ref()?;
-        let auto = spec.free_threaded.replicas.is_some_and(|replicas| replicas.is_auto());
+        let auto = spec.free_threaded.replicas.is_some_and(PoolReplicas::is_auto);
         let cpu_times = if auto { cpu_times } else { 1.0 };
         let last = usize::try_from(status.step).ok()? + 1 >= spec.steps.len();
         let what = if last {

@@ -62,6 +62,9 @@ struct Args {
     /// All scenarios but the demo.
     #[arg(long)]
     all: bool,
+    /// Of all, but these.
+    #[arg(long, requires = "all")]
+    but: Vec<String>,
     /// List the scenarios and end.
     #[arg(long)]
     list: bool,
@@ -100,7 +103,7 @@ async fn run(args: &Args) -> Result<bool> {
     }
     let known = names(&args.directory)?;
     let names: Vec<String> = if args.all {
-        known.iter().filter(|name| *name != DEMO).cloned().collect()
+        known.iter().filter(|name| *name != DEMO && !args.but.contains(name)).cloned().collect()
     } else {
         args.names.clone()
     };

@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 # One profile for what is tested, whose dependencies are compiled once: a release build takes three times as long. What is shipped or timed is one.
-RELEASES := build bench-% probe-bench inventory-live
+RELEASES := build bench-% inventory-live
 PROFILE ?= $(if $(filter $(RELEASES),$(MAKECMDGOALS)),release,dev)
 # The binaries are static, so that an image is one file; only with an explicit --target are procedural macros left out of that, which must be dynamic.
 TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')

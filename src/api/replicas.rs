@@ -22,14 +22,6 @@ pub enum Auto {
 }
 
 impl PoolReplicas {
-    /// How many, where the spec says it.
-    pub fn fixed(self) -> Option<i32> {
-        match self {
-            Self::Fixed(pods) => Some(pods),
-            Self::Measured(_) => None,
-        }
-    }
-
     /// They are measured.
     pub fn is_auto(self) -> bool {
         matches!(self, Self::Measured(_))
@@ -57,9 +49,25 @@ pub struct SizingStatus {
 }
 
 impl SizingStatus {
-    /// CPU-seconds per request over those in the standard pool; 1 until it could be measured.
+    /// CPU-seconds per request over those in the standard pool, for the size of a pool: within 0.5 to 10, and 1 until it could be measured. Who
+    /// answers with less than half of the CPU may wait for something else, and no pool is made that small for it.
     pub fn cost(&self) -> f64 {
         let measured = self.cpu_per_request.as_ref().and_then(|text| text.parse::<f64>().ok());
-        measured.filter(|cost| cost.is_finite() && *cost > 0.0).unwrap_or(1.0)
+        measured.filter(|cost| cost.is_finite()).map_or(1.0, |cost| cost.clamp(0.5, 10.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_makes_no_pool_absurd() {
+        let cost = |text: Option<&str>| {
+            SizingStatus { cpu_per_request: text.map(str::to_owned), message: String::new() }.cost()
+        };
+        let all = [None, Some("1.180"), Some("0.001"), Some("-3"), Some("1e9"), Some("NaN"), Some("much")];
+        let sizes: Vec<String> = all.into_iter().map(|text| cost(text).to_string()).collect();
+        assert_eq!(sizes, ["1", "1.18", "0.5", "0.5", "10", "1", "1"]);
     }
 }
